@@ -1,0 +1,26 @@
+//! What every service shares. Services use this crate and `base`, never each other and never the mesh.
+//!
+//! - [`project`]: a project's document, as its owner hands it to one service; [`projects`]: the client for it
+//! - [`claims`]: from a token to a [`claims::Caller`], and from a caller to the settings of a transaction
+//! - [`db`]: one pool per active project, bounded over the process
+//! - [`jobs`]: deferred work, written in the transaction that causes it
+//! - [`outbound`]: the only way to call anybody
+//! - [`service`]: what a service is given, what it gives back, and the layers around its routes
+//! - [`record`]: one record per request; [`seal`]: secrets at rest
+
+pub mod claims;
+pub mod db;
+pub mod jobs;
+pub mod outbound;
+pub mod project;
+pub mod projects;
+pub mod record;
+pub mod seal;
+pub mod service;
+
+pub use claims::Caller;
+pub use db::{Databases, Db};
+pub use outbound::Outbound;
+pub use project::{Document, ProjectRef};
+pub use projects::Projects;
+pub use service::{Dependencies, Project, Service};
