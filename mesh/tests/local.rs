@@ -1,5 +1,7 @@
 //! What a caller sees of a local endpoint: the same as of a remote one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -114,7 +114,9 @@ impl Endpoint {
     /// Reads a `postgres://user:password@host:port/database` URL as libpq does; `?host=` may be a socket's folder.
     pub fn parse(url: &Secret) -> base::Result<Endpoint> {
         let wrong = |what: &str| error::BAD_REQUEST.error(format!("the database URL {what}"));
-        let url = Url::parse(url.expose()).map_err(|error| wrong("cannot be read").caused_by(error))?;
+        // libpq allows a user without a host, URLs do not
+        let text = url.expose().replacen("@/", "@localhost/", 1);
+        let url = Url::parse(&text).map_err(|error| wrong("cannot be read").caused_by(error))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(wrong("does not start with postgres://"));
         }
@@ -202,6 +204,7 @@ mod tests {
         assert_eq!(read("postgres://u:p%40+w@h:6/d"), expect("h", 6, "d", "u", "p@+w"));
         assert_eq!(read("postgresql://u@h"), expect("h", 5432, "u", "u", ""));
         assert_eq!(read("postgresql:///d?host=/run/pg&port=7"), expect("/run/pg", 7, "d", "postgres", ""));
+        assert_eq!(read("postgresql://u:p@/d?host=/run/pg"), expect("/run/pg", 5432, "d", "u", "p"));
         assert!(Endpoint::parse(&Secret::new("mysql://h")).is_err());
         assert!(Endpoint::parse(&Secret::new("nonsense")).is_err());
     }
