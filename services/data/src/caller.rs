@@ -1,0 +1,70 @@
+//! Who calls: the verified token's role and claims, or the anonymous role.
+
+use base::{Clock, Result};
+use common::Caller;
+use common::claims::{TokenError, bearer, verify};
+use common::project::Document;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use serde_json::Value;
+
+use crate::error::token::rejected;
+
+/// Seconds by which clocks may differ.
+const LEEWAY: i64 = 30;
+
+/// The caller of a request.
+///
+/// Errors: PGRST301 and PGRST303 for a token that proves nothing.
+pub(crate) fn identify(headers: &HeaderMap, project: &Document, clock: &Clock) -> Result<Caller> {
+    let Some(token) = bearer(headers).or_else(|| bare_scheme(headers)) else {
+        return Ok(Caller::anonymous());
+    };
+    let claims =
+        verify(token, project, clock.unix(), LEEWAY).map_err(|error| rejected(&error, token.is_empty()))?;
+    if !is_audience(claims.get("aud")) {
+        return Err(rejected(&TokenError::Claim("aud"), false));
+    }
+    Ok(Caller::of(token, claims))
+}
+
+/// The empty token of a header that names the scheme alone: HTTP drops the space that an empty token leaves.
+fn bare_scheme(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    value.trim().eq_ignore_ascii_case("bearer").then_some("")
+}
+
+/// Whether an audience has the type it must have (RFC 7519 §4.1.3). Which one it is does not matter here.
+fn is_audience(aud: Option<&Value>) -> bool {
+    match aud {
+        None | Some(Value::Null | Value::String(_)) => true,
+        Some(Value::Array(all)) => all.iter().all(Value::is_string),
+        Some(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_scheme_alone_is_an_empty_token() {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer"))]);
+
+        assert_eq!(bare_scheme(&headers), Some(""));
+        assert_eq!(bare_scheme(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_audience_is_text_or_a_list_of_it() {
+        for good in [json!("a"), json!(["a", "b"]), json!(null)] {
+            assert!(is_audience(Some(&good)), "{good}");
+        }
+        for bad in [json!(1), json!({}), json!(["a", 1])] {
+            assert!(!is_audience(Some(&bad)), "{bad}");
+        }
+    }
+}

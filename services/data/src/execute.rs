@@ -1,0 +1,18 @@
+//! Execute: connections, transactions and the schema cache of every active project.
+
+pub(crate) mod active;
+pub(crate) mod check;
+pub(crate) mod connection;
+pub(crate) mod introspect;
+pub(crate) mod lease;
+pub(crate) mod listener;
+pub(crate) mod outcome;
+pub(crate) mod prepared;
+pub(crate) mod session;
+pub(crate) mod tls;
+pub(crate) mod transaction;
+pub(crate) mod value;
+
+pub(crate) use active::{Active, Actives};
+pub(crate) use outcome::Outcome;
+pub(crate) use transaction::Transaction;

@@ -1,0 +1,230 @@
+//! The projects in use: each with its pool, its schema cache and its listener, all gone when it is idle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use base::Result;
+use base::error::Source;
+use base::gcra::{Limiter, Rate};
+use base::{Clock, Error};
+use common::db::Budget;
+use common::project::Document;
+use common::service::Tasks;
+use common::{ProjectRef, Projects};
+use deadpool::managed::PoolError;
+use moka::future::Cache;
+use tokio::sync::Mutex;
+use tokio_postgres::Config;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::connection::{Pool, config, is_asleep, pool};
+use super::introspect;
+use super::lease::Lease;
+use super::listener;
+use super::tls::Tls;
+use crate::error::envelope::internal;
+use crate::error::{CONNECTION, POOL_TIMEOUT, unavailable};
+use crate::schema::SchemaCache;
+use crate::settings::Settings;
+
+/// Reloads that requests for unknown names may cause in a project.
+const RELOADS_ON_MISS: Rate = Rate { burst: 4, period: Duration::from_secs(20) };
+/// Projects whose reloads are counted at once.
+const MAX_COUNTED: usize = 10_000;
+/// How often idle projects and connections are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// All projects in use, least recently used first out. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Actives(Arc<Inner>);
+
+struct Inner {
+    active: Cache<ProjectRef, Arc<Active>>,
+    projects: Projects,
+    budget: Budget,
+    tasks: Tasks,
+    clock: Clock,
+    misses: Limiter<ProjectRef>,
+}
+
+impl Actives {
+    /// Opens nothing yet.
+    pub(crate) fn start(projects: Projects, budget: Budget, tasks: Tasks, clock: Clock) -> Actives {
+        let active = Cache::builder().max_capacity(budget.projects()).time_to_idle(budget.idle).build();
+        let misses = Limiter::new(RELOADS_ON_MISS, MAX_COUNTED);
+        let actives =
+            Actives(Arc::new(Inner { active, projects, budget, tasks: tasks.clone(), clock, misses }));
+        let swept = actives.clone();
+        tasks.spawn(async move { swept.sweep().await });
+        actives
+    }
+
+    /// The project, made active if it is not. A changed document makes a new one.
+    pub(crate) async fn of(&self, document: &Document) -> Result<Arc<Active>> {
+        if let Some(active) = self.0.active.get(&document.reference).await
+            && active.version == document.version
+        {
+            return Ok(active);
+        }
+        let settings = document.settings::<Settings>()?;
+        let endpoint = document.database.as_ref().ok_or_else(|| internal("the project has no database"))?;
+        let fresh = async {
+            let stop = CancellationToken::new();
+            let active = Arc::new(Active {
+                reference: document.reference.clone(),
+                version: document.version,
+                settings,
+                pool: pool(endpoint, &self.0.budget),
+                config: config(endpoint, self.0.budget.wait),
+                tls: Tls::of(endpoint.tls),
+                projects: self.0.projects.clone(),
+                schema: ArcSwapOption::empty(),
+                generation: AtomicU64::new(0),
+                loading: Mutex::new(()),
+                waking: Mutex::new(()),
+                _stop: stop.clone().drop_guard(),
+            });
+            let listener = listener::listen(Arc::downgrade(&active));
+            self.0.tasks.spawn(async move {
+                tokio::select! { () = stop.cancelled() => {}, () = listener => {} }
+            });
+            active
+        };
+        let entry = self.0.active.entry_by_ref(&document.reference);
+        let version = document.version;
+        Ok(entry.or_insert_with_if(fresh, |old| old.version != version).await.into_value())
+    }
+
+    /// A newer schema than `seen`, if the project may reload for a name that was not found.
+    ///
+    /// `None` when it reloaded too often of late: the name is not there.
+    pub(crate) async fn after_miss(
+        &self,
+        active: &Active,
+        seen: &SchemaCache,
+    ) -> Result<Option<Arc<SchemaCache>>> {
+        if self.0.misses.check(active.reference.clone(), self.0.clock.now()).is_err() {
+            return Ok(None);
+        }
+        active.newer_than(seen.generation).await.map(Some)
+    }
+
+    /// Closes what nobody uses, for as long as the process lives.
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.0.active.run_pending_tasks().await;
+            for (_, active) in &self.0.active {
+                active.pool.retain(|_, metrics| metrics.last_used() < self.0.budget.idle);
+            }
+        }
+    }
+}
+
+/// A project in use. When the last holder drops it, its pool closes and its listener stops, so that an idle
+/// database can be stopped too.
+pub(crate) struct Active {
+    reference: ProjectRef,
+    version: i64,
+    settings: Settings,
+    pool: Pool,
+    config: Config,
+    tls: Tls,
+    projects: Projects,
+    schema: ArcSwapOption<SchemaCache>,
+    generation: AtomicU64,
+    /// Held while the schema is loaded: whoever waits finds it loaded.
+    loading: Mutex<()>,
+    /// Held while the database is woken.
+    waking: Mutex<()>,
+    _stop: DropGuard,
+}
+
+impl Active {
+    /// The project's settings.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How to connect, for the listener.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How to encrypt, for the listener.
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// The schema: at once if there is one, however old; else loaded.
+    ///
+    /// Errors: PGRST000 to PGRST003.
+    pub(crate) async fn schema(&self) -> Result<Arc<SchemaCache>> {
+        match self.schema.load_full() {
+            Some(schema) => Ok(schema),
+            None => self.newer_than(0).await,
+        }
+    }
+
+    /// Loads the schema anew, while requests go on with the old one.
+    pub(crate) async fn reload(&self) -> Result<Arc<SchemaCache>> {
+        let _turn = self.loading.lock().await;
+        self.load().await
+    }
+
+    /// A schema newer than the generation, which somebody else may have loaded meanwhile.
+    async fn newer_than(&self, generation: u64) -> Result<Arc<SchemaCache>> {
+        let _turn = self.loading.lock().await;
+        match self.schema.load_full() {
+            Some(schema) if schema.generation > generation => Ok(schema),
+            _ => self.load().await,
+        }
+    }
+
+    /// Only under `loading`.
+    async fn load(&self) -> Result<Arc<SchemaCache>> {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        let lease = self.lease().await?;
+        let schema = Arc::new(introspect::load(lease, &self.settings.schemas, generation).await?);
+        self.schema.store(Some(schema.clone()));
+        Ok(schema)
+    }
+
+    /// A connection. A sleeping database is woken once.
+    ///
+    /// Errors: PGRST000 for no connection, PGRST003 if none came free in time.
+    pub(crate) async fn lease(&self) -> Result<Lease> {
+        match self.pool.get().await {
+            Ok(loan) => Ok(Lease::new(loan)),
+            Err(PoolError::Backend(error)) if is_asleep(&error) => self.wake().await,
+            Err(error) => Err(no_connection(error)),
+        }
+    }
+
+    async fn wake(&self) -> Result<Lease> {
+        let _turn = self.waking.lock().await;
+        // whoever was here before may have woken it
+        match self.pool.get().await {
+            Ok(loan) => return Ok(Lease::new(loan)),
+            Err(PoolError::Backend(error)) if is_asleep(&error) => {}
+            Err(error) => return Err(no_connection(error)),
+        }
+        self.projects.wake(&self.reference).await.map_err(unreachable)?;
+        self.pool.get().await.map(Lease::new).map_err(no_connection)
+    }
+}
+
+fn no_connection(error: PoolError<tokio_postgres::Error>) -> Error {
+    match error {
+        PoolError::Timeout(_) => {
+            unavailable(POOL_TIMEOUT, "Timed out acquiring connection from connection pool.").caused_by(error)
+        }
+        other => unreachable(other),
+    }
+}
+
+fn unreachable(cause: impl Into<Source>) -> Error {
+    unavailable(CONNECTION, "Database connection error.").caused_by(cause)
+}

@@ -1,0 +1,69 @@
+//! What a request's statement returned.
+
+use base::Result;
+use bytes::Bytes;
+use tokio_postgres::Row;
+
+use super::value::Raw;
+use crate::error::envelope::internal;
+
+/// The one row of a request's statement.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// All rows there are, if they were counted.
+    pub(crate) total: Option<i64>,
+    /// The rows of this answer.
+    pub(crate) page: i64,
+    /// The primary key of the one inserted row, as JSON.
+    pub(crate) location: Option<String>,
+    /// The body, as PostgreSQL wrote it.
+    pub(crate) body: Bytes,
+    /// `response.headers`.
+    pub(crate) headers: Option<String>,
+    /// `response.status`.
+    pub(crate) status: Option<String>,
+    /// The rows that an upsert inserted.
+    pub(crate) inserted: Option<i64>,
+}
+
+impl Outcome {
+    /// Reads the row.
+    pub(crate) fn of(rows: &[Row]) -> Result<Outcome> {
+        let [row] = rows else { return Err(internal(format!("the statement returned {} rows", rows.len()))) };
+        let text = |index: usize| -> Result<Option<String>> {
+            let raw: Option<Raw<'_>> = row.try_get(index).map_err(internal)?;
+            Ok(raw.map(|Raw(bytes)| String::from_utf8_lossy(bytes).into_owned()))
+        };
+        let body: Option<Raw<'_>> = row.try_get(3).map_err(internal)?;
+        Ok(Outcome {
+            total: row.try_get(0).map_err(internal)?,
+            page: row.try_get(1).map_err(internal)?,
+            location: text(2)?,
+            body: body.map(|Raw(bytes)| Bytes::copy_from_slice(bytes)).unwrap_or_default(),
+            headers: text(4)?,
+            status: text(5)?,
+            inserted: row.try_get(6).map_err(internal)?,
+        })
+    }
+
+    /// Takes the planner's estimate for the total: always if nothing was counted, or if it is the larger of two
+    /// when the count stopped at `most` rows or has no such bound.
+    pub(crate) fn estimated(mut self, rows: &[Row], most: Option<u64>) -> Result<Outcome> {
+        let estimate = planned_rows(rows)?;
+        let stopped = |total: i64| most.is_none_or(|most| u64::try_from(total).unwrap_or(0) > most);
+        self.total = match self.total {
+            None => estimate,
+            Some(total) if stopped(total) => Some(estimate.map_or(total, |estimate| estimate.max(total))),
+            counted => counted,
+        };
+        Ok(self)
+    }
+}
+
+/// `Plan Rows` of `EXPLAIN (FORMAT JSON)`.
+fn planned_rows(rows: &[Row]) -> Result<Option<i64>> {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let Raw(json) = row.try_get(0).map_err(internal)?;
+    let plan: serde_json::Value = serde_json::from_slice(json).map_err(internal)?;
+    Ok(plan[0]["Plan"]["Plan Rows"].as_i64())
+}

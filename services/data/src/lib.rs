@@ -1,0 +1,81 @@
+//! The data service: REST over a project's own PostgreSQL, in PostgREST's wire protocol.
+//!
+//! A request goes one way: parse (`request`) → plan (`plan`, by the schema cache of `schema`) → render
+//! (`render`, the only place that writes SQL) → execute (`execute`) → respond (`respond`). The first three
+//! are pure. PostgreSQL decides who may do what: each request runs in a transaction of the caller's role.
+
+mod caller;
+mod config;
+mod custom_headers;
+mod document;
+mod error;
+mod execute;
+mod pipeline;
+mod plan;
+mod render;
+mod request;
+mod respond;
+mod routes;
+mod schema;
+mod settings;
+
+use std::sync::Arc;
+
+use base::Clock;
+use common::service::{Envelope, onion};
+use common::{Dependencies, Projects, Service};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+pub use config::Config;
+use execute::Actives;
+pub use settings::{Settings, TransactionEnd};
+
+/// What every handler shares.
+pub(crate) struct Data {
+    actives: Actives,
+    clock: Clock,
+    max_body_bytes: usize,
+}
+
+/// Starts the service. Databases are connected to when a project is first asked for.
+pub fn start(config: Config, deps: Dependencies) -> base::Result<Service> {
+    let projects = Projects::start(deps.outbound.clone(), deps.state_dir.clone(), &deps.tasks);
+    let actives = Actives::start(projects.clone(), config.budget(), deps.tasks.clone(), deps.clock.clone());
+    let data = Data { actives, clock: deps.clock.clone(), max_body_bytes: config.max_body_bytes };
+    let envelope = Envelope { write: error::envelope::write };
+    Ok(onion("data", router().with_state(Arc::new(data)), Some(projects), &deps, envelope))
+}
+
+/// The routes' documentation.
+pub fn openapi() -> OpenApi {
+    let mut openapi = router().into_openapi();
+    openapi.info.title = "data".to_owned();
+    openapi.info.description = Some("REST over a project's own PostgreSQL.".to_owned());
+    openapi
+}
+
+/// Every route.
+fn router() -> OpenApiRouter<Arc<Data>> {
+    OpenApiRouter::new()
+        .routes(
+            routes!(routes::describe_schema, routes::describe_schema_methods)
+                .map(|routes| routes.fallback(routes::no_such_method_here)),
+        )
+        .routes(
+            routes!(
+                routes::read_rows,
+                routes::insert_rows,
+                routes::update_rows,
+                routes::put_row,
+                routes::delete_rows,
+                routes::describe_relation_methods
+            )
+            .map(|routes| routes.fallback(routes::no_such_method_here)),
+        )
+        .routes(
+            routes!(routes::call_function_by_query, routes::call_function, routes::describe_function_methods)
+                .map(|routes| routes.fallback(routes::no_such_method_of_function)),
+        )
+}

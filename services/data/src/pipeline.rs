@@ -1,0 +1,108 @@
+//! A request's way through the stages: parse → plan → render → execute → respond, in that direction alone.
+
+use std::sync::Arc;
+
+use base::error::PAYLOAD_TOO_LARGE;
+use base::{Body, Error, Request, Response, Result};
+use bytes::Bytes;
+use common::Caller;
+use common::project::Document;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::Data;
+use crate::caller::identify;
+use crate::document;
+use crate::error::{self, missing};
+use crate::execute::session::Session;
+use crate::execute::{Active, Outcome, Transaction, transaction};
+use crate::plan::plan;
+use crate::request::{self, ApiRequest};
+use crate::respond::{describe, respond};
+use crate::schema::SchemaCache;
+
+/// Answers a request about a relation or function.
+pub(crate) async fn answer(data: &Data, project: &Document, request: Request) -> Result<Response> {
+    let call = Call::of(data, project, request).await?;
+    let (plan, schema) =
+        call.with_schema(|request, schema| plan(request, schema, call.active.settings())).await?;
+    let outcome = call.run(call.session(&schema).transaction(&plan)).await?;
+    respond(&call.request, &plan, outcome)
+}
+
+/// Answers `OPTIONS`.
+pub(crate) async fn options(data: &Data, project: &Document, request: Request) -> Result<Response> {
+    let call = Call::of(data, project, request).await?;
+    Ok(call.with_schema(describe::answer).await?.0)
+}
+
+/// Answers a request for the description of the schema.
+pub(crate) async fn inspect(data: &Data, project: &Document, request: Request) -> Result<Response> {
+    let call = Call::of(data, project, request).await?;
+    let schema = call.active.schema().await?;
+    let visible = call.run(call.session(&schema).visibility()).await?;
+    document::answer(&call.parts.headers, &call.request, &schema, &visible.body)
+}
+
+/// A request that was read, and whose caller is known.
+struct Call<'a> {
+    data: &'a Data,
+    parts: Parts,
+    caller: Caller,
+    request: ApiRequest,
+    active: Arc<Active>,
+}
+
+impl<'a> Call<'a> {
+    /// The caller is known before anything else is looked at.
+    async fn of(data: &'a Data, project: &Document, request: Request) -> Result<Call<'a>> {
+        let (parts, body) = request.into_parts();
+        let caller = identify(&parts.headers, project, &data.clock)?;
+        let body = read(body, data.max_body_bytes).await?;
+        let active = data.actives.of(project).await?;
+        let request = request::parse(&parts, body, active.settings())?;
+        Ok(Call { data, parts, caller, request, active })
+    }
+
+    /// What `look` finds in the schema; if it misses a name, once more in a fresh one.
+    async fn with_schema<T>(
+        &self,
+        look: impl Fn(&ApiRequest, &SchemaCache) -> Result<T>,
+    ) -> Result<(T, Arc<SchemaCache>)> {
+        let schema = self.active.schema().await?;
+        let error = match look(&self.request, &schema) {
+            Ok(found) => return Ok((found, schema)),
+            Err(error) if missing::may_be_stale(&error) => error,
+            Err(error) => return Err(error),
+        };
+        match self.data.actives.after_miss(&self.active, &schema).await? {
+            Some(fresh) => Ok((look(&self.request, &fresh)?, fresh)),
+            None => Err(error),
+        }
+    }
+
+    fn session<'s>(&'s self, schema: &'s SchemaCache) -> Session<'s> {
+        let Call { parts, caller, request, active, .. } = self;
+        Session { parts, caller, request, schema, settings: active.settings() }
+    }
+
+    async fn run(&self, transaction: Transaction) -> Result<Outcome> {
+        let lease = self.active.lease().await?;
+        transaction::run(lease, &transaction).await
+    }
+}
+
+/// The whole body.
+///
+/// Errors: 413 beyond the limit, PGRST102 if it breaks off.
+async fn read(body: Body, max_bytes: usize) -> Result<Bytes> {
+    match Limited::new(body, max_bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(cause) if cause.is::<LengthLimitError>() => Err(too_large(max_bytes)),
+        Err(cause) => Err(error::body("the request body broke off").caused_by(cause)),
+    }
+}
+
+fn too_large(max_bytes: usize) -> Error {
+    PAYLOAD_TOO_LARGE.error(format!("the request body is over {max_bytes} bytes"))
+}

@@ -1,0 +1,118 @@
+//! Plan: from what a request asks for to what the database is to do, by the schema cache. Pure.
+
+pub(crate) mod call;
+pub(crate) mod embed;
+pub(crate) mod field;
+pub(crate) mod negotiate;
+pub(crate) mod read;
+pub(crate) mod tree;
+pub(crate) mod write;
+
+use base::Result;
+
+use crate::error::{MAX_AFFECTED_FUNCTION, PREFERENCES, missing};
+use crate::request::preferences::Return;
+use crate::request::{Action, ApiRequest, Resource};
+use crate::schema::{Function, Name, SchemaCache, Volatility};
+use crate::settings::Settings;
+
+pub(crate) use call::CallPlan;
+pub(crate) use negotiate::Format;
+pub(crate) use read::ReadPlan;
+pub(crate) use write::WritePlan;
+
+/// What the database is to do, and how the answer is to look.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) operation: Operation,
+    /// The rows as the answer shows them: of the relation itself, of what was written, of what was returned.
+    pub(crate) read: ReadPlan,
+    /// How they are written.
+    pub(crate) format: Format,
+    /// Whether the transaction may write.
+    pub(crate) read_only: bool,
+}
+
+/// What is done before rows are shown.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    /// Nothing: the rows of a relation.
+    Read(Name),
+    /// A write to a relation.
+    Write(WritePlan),
+    /// A call of a function.
+    Call(CallPlan),
+}
+
+/// Plans a request about a relation or a function.
+///
+/// Errors: PGRST105, PGRST107, PGRST108, PGRST118, PGRST122 to PGRST128, PGRST200 to PGRST205.
+pub(crate) fn plan(request: &ApiRequest, cache: &SchemaCache, settings: &Settings) -> Result<Plan> {
+    let plan = match &request.target.resource {
+        Resource::Function(name) => call(request, &Name::new(&*request.schema, &**name), cache, settings)?,
+        Resource::Relation(name) => {
+            relation(request, &Name::new(&*request.schema, &**name), cache, settings)?
+        }
+        Resource::Root => return Err(missing::table(cache, &Name::new(&*request.schema, ""))),
+    };
+    refuse_unknown_preferences(request)?;
+    Ok(plan)
+}
+
+fn relation(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &Settings) -> Result<Plan> {
+    let table = cache.tables.get(name).ok_or_else(|| missing::table(cache, name))?;
+    let is_write = request.target.action.is_write();
+    let read = if is_write {
+        read::of_result(request, name, cache, settings)?
+    } else {
+        read::of_relation(request, name, cache, settings)?
+    };
+    let format = negotiate::format(request, None)?;
+    if !is_write {
+        return Ok(Plan { operation: Operation::Read(name.clone()), read, format, read_only: true });
+    }
+    let write = write::plan(request, table, &read)?;
+    let format = if request.preferences.returns == Some(Return::Representation) {
+        format
+    } else {
+        format.without_body()
+    };
+    Ok(Plan { operation: Operation::Write(write), read, format, read_only: false })
+}
+
+fn call(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &Settings) -> Result<Plan> {
+    let function = call::find(request, name, cache)?;
+    let read = read::of_result(request, &function.row_relation(), cache, settings)?;
+    let format = negotiate::format(request, Some(function))?;
+    if request.preferences.enforced_maximum().is_some() && !function.returns.set {
+        return Err(MAX_AFFECTED_FUNCTION.error(
+            "Function must return SETOF or TABLE when max-affected preference is used with handling=strict",
+        ));
+    }
+    let read_only = request.target.action != Action::Call || function.volatility != Volatility::Volatile;
+    let call = call::plan(request, function, &read);
+    Ok(Plan { operation: Operation::Call(call), read, format, read_only })
+}
+
+fn refuse_unknown_preferences(request: &ApiRequest) -> Result<()> {
+    let preferences = &request.preferences;
+    if preferences.unknown.is_empty() || !preferences.is_strict() {
+        return Ok(());
+    }
+    Err(PREFERENCES
+        .error("Invalid preferences given with handling=strict")
+        .with_details(format!("Invalid preferences: {}", preferences.unknown.join(", "))))
+}
+
+impl Plan {
+    /// The function that is called, if one is.
+    pub(crate) fn function(&self) -> Option<&Function> {
+        match &self.operation {
+            Operation::Call(call) => Some(&call.function),
+            Operation::Read(_) | Operation::Write(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

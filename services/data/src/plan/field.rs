@@ -1,0 +1,144 @@
+//! Columns as a statement needs them: with the conversions that their types ask for.
+
+use crate::request::field::{Field, JsonOperand, JsonStep};
+use crate::request::filter::{Filter, Operation};
+use crate::request::logic::{Logic, LogicOperator};
+use crate::request::order::{Direction, Nulls, OrderTerm};
+use crate::request::select::{Aggregate, Cast, SelectColumn};
+use crate::schema::Table;
+
+/// A column, or a way into it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PlannedField {
+    /// The column; `*` for all.
+    pub(crate) column: String,
+    pub(crate) path: Vec<JsonStep>,
+    /// Whether the column must be turned into `jsonb` before the path applies.
+    pub(crate) to_jsonb: bool,
+    /// Whether it must be turned into a `tsvector`, and in which language.
+    pub(crate) to_tsvector: Option<Option<String>>,
+}
+
+/// A column to select.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PlannedColumn {
+    pub(crate) field: PlannedField,
+    pub(crate) alias: Option<String>,
+    pub(crate) cast: Option<Cast>,
+    pub(crate) aggregate: Option<Aggregate>,
+    pub(crate) aggregate_cast: Option<Cast>,
+}
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Condition {
+    Filter {
+        field: PlannedField,
+        negated: bool,
+        operation: Operation,
+    },
+    /// Whether an embedded relation has rows, by its alias in the statement.
+    Embedded {
+        alias: String,
+        present: bool,
+    },
+    Many {
+        negated: bool,
+        junction: LogicOperator,
+        parts: Vec<Condition>,
+    },
+}
+
+/// Something to order by.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PlannedOrder {
+    /// The embedded relation's alias in the statement, if the column is not the own.
+    pub(crate) relation: Option<String>,
+    pub(crate) field: PlannedField,
+    pub(crate) direction: Option<Direction>,
+    pub(crate) nulls: Option<Nulls>,
+}
+
+/// Plans a field of `table`; one that the cache does not know is left for PostgreSQL to judge, because it may be a
+/// computed column.
+pub(crate) fn field(field: &Field, table: Option<&Table>) -> PlannedField {
+    let column = table.and_then(|table| table.columns.get(&field.name));
+    PlannedField {
+        column: field.name.clone(),
+        path: field.path.clone(),
+        to_jsonb: !field.path.is_empty() && !column.is_some_and(|column| column.is_json()),
+        to_tsvector: None,
+    }
+}
+
+/// Plans a column to select; a path without an alias is named by its last key.
+pub(crate) fn column(column: &SelectColumn, table: Option<&Table>) -> PlannedColumn {
+    let alias = column.alias.clone().or_else(|| match column.aggregate {
+        Some(_) => None,
+        None => last_key(&column.field),
+    });
+    PlannedColumn {
+        field: field(&column.field, table),
+        alias,
+        cast: column.cast.clone(),
+        aggregate: column.aggregate,
+        aggregate_cast: column.aggregate_cast.clone(),
+    }
+}
+
+/// The last key of a path; the column's name if the path has indexes alone.
+fn last_key(field: &Field) -> Option<String> {
+    if field.path.is_empty() {
+        return None;
+    }
+    let key = field.path.iter().rev().find_map(|step| match &step.operand {
+        JsonOperand::Key(key) => Some(key.clone()),
+        JsonOperand::Index(_) => None,
+    });
+    Some(key.unwrap_or_else(|| field.name.clone()))
+}
+
+/// Plans a filter.
+pub(crate) fn filter(filter: &Filter, table: Option<&Table>) -> Condition {
+    let mut planned = field(&filter.field, table);
+    if let Operation::Search(_, language, _) = &filter.operation {
+        let searchable = table.and_then(|table| table.columns.get(&filter.field.name));
+        // what the cache does not know may be a tsvector already, and to_tsvector(tsvector) does not exist
+        planned.to_tsvector = searchable.filter(|column| !column.is_tsvector()).map(|_| language.clone());
+    }
+    Condition::Filter { field: planned, negated: filter.negated, operation: filter.operation.clone() }
+}
+
+/// Plans a tree of filters.
+pub(crate) fn logic(logic: &Logic, table: Option<&Table>) -> Condition {
+    match logic {
+        Logic::One(one) => filter(one, table),
+        Logic::Many { negated, junction, parts } => Condition::Many {
+            negated: *negated,
+            junction: *junction,
+            parts: parts.iter().map(|part| self::logic(part, table)).collect(),
+        },
+    }
+}
+
+/// Plans an order; a related one keeps the name that the request gave until the relation is known.
+pub(crate) fn order(term: &OrderTerm, table: Option<&Table>) -> PlannedOrder {
+    let table = table.filter(|_| term.relation.is_none());
+    PlannedOrder {
+        relation: term.relation.clone(),
+        field: field(&term.field, table),
+        direction: term.direction,
+        nulls: term.nulls,
+    }
+}
+
+impl Condition {
+    /// The columns of the own relation that it needs.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        match self {
+            Condition::Filter { field, .. } => vec![&field.column],
+            Condition::Embedded { .. } => Vec::new(),
+            Condition::Many { parts, .. } => parts.iter().flat_map(Condition::columns).collect(),
+        }
+    }
+}

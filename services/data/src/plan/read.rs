@@ -1,0 +1,281 @@
+//! The rows an answer shows: one plan per relation, recursively.
+
+use base::Result;
+
+use super::embed::find;
+use super::field::{self, Condition, PlannedColumn, PlannedOrder};
+use super::tree::{self, Node, not_embedded};
+use crate::error::{AGGREGATES, NOT_IMPLEMENTED, RELATED_ORDER};
+use crate::request::ApiRequest;
+use crate::request::filter::{IsValue, Operation};
+use crate::request::range::Range;
+use crate::request::select::Join;
+use crate::schema::{Cardinality, Junction, Name, Relationship, SchemaCache, Table};
+use crate::settings::Settings;
+
+/// The common table expression that holds what was written or returned.
+pub(crate) const SOURCE: &str = "pgrst_source";
+
+/// A selection from one relation.
+#[derive(Debug)]
+pub(crate) struct ReadPlan {
+    pub(crate) from: From,
+    /// What the relation's columns are qualified with.
+    pub(crate) qualifier: Name,
+    pub(crate) columns: Vec<PlannedColumn>,
+    pub(crate) conditions: Vec<Condition>,
+    /// What ties it to the parent.
+    pub(crate) joined_by: Vec<JoinPair>,
+    pub(crate) order: Vec<PlannedOrder>,
+    pub(crate) range: Range,
+    pub(crate) embeds: Vec<Embed>,
+}
+
+/// Where rows come from.
+#[derive(Debug)]
+pub(crate) enum From {
+    /// A relation, perhaps under an alias.
+    Relation { name: Name, alias: Option<String> },
+    /// A relation and the junction that leads to it.
+    Through { name: Name, junction: Name },
+    /// A function over a row of the parent: `function(row::type) AS alias`.
+    Computed { function: Name, row: String, row_type: Name, alias: String },
+}
+
+/// Two columns that must be equal, each with its qualifier.
+#[derive(Debug)]
+pub(crate) struct JoinPair {
+    pub(crate) left: (Name, String),
+    pub(crate) right: (Name, String),
+}
+
+/// A relation embedded in another.
+#[derive(Debug)]
+pub(crate) struct Embed {
+    pub(crate) plan: ReadPlan,
+    pub(crate) relationship: Relationship,
+    /// The name in the answer.
+    pub(crate) label: String,
+    /// The name in the statement.
+    pub(crate) alias: String,
+    pub(crate) join: Join,
+    /// Its columns are the parent's.
+    pub(crate) spread: bool,
+}
+
+/// Plans the rows of a relation.
+pub(crate) fn of_relation(
+    request: &ApiRequest,
+    name: &Name,
+    cache: &SchemaCache,
+    settings: &Settings,
+) -> Result<ReadPlan> {
+    let tree = tree::of(request, &name.name)?;
+    let from = From::Relation { name: name.clone(), alias: None };
+    Planner { cache, settings, capped: true }.node(tree, from, name, name.clone(), Vec::new(), 0)
+}
+
+/// Plans the rows of what was written to `relation`, or of what a function returned of it.
+pub(crate) fn of_result(
+    request: &ApiRequest,
+    relation: &Name,
+    cache: &SchemaCache,
+    settings: &Settings,
+) -> Result<ReadPlan> {
+    let tree = tree::of(request, &relation.name)?;
+    let from = From::Relation { name: Name::bare(SOURCE), alias: Some(relation.name.clone()) };
+    let qualifier = Name::bare(&*relation.name);
+    // the rows of a write are counted by its filters, those of a function by the project's limit
+    let capped = request.target.action.is_call();
+    Planner { cache, settings, capped }.node(tree, from, relation, qualifier, Vec::new(), 0)
+}
+
+struct Planner<'a> {
+    cache: &'a SchemaCache,
+    settings: &'a Settings,
+    capped: bool,
+}
+
+impl Planner<'_> {
+    /// Plans a node whose rows are `relation`'s and come from `from`.
+    fn node(
+        &self,
+        node: Node,
+        from: From,
+        relation: &Name,
+        qualifier: Name,
+        joined_by: Vec<JoinPair>,
+        depth: usize,
+    ) -> Result<ReadPlan> {
+        let table = self.cache.tables.get(relation);
+        let columns: Vec<PlannedColumn> =
+            node.columns.iter().map(|column| field::column(column, table)).collect();
+        self.check_aggregates(&columns, node.spread)?;
+        let mut embeds = Vec::new();
+        for child in node.children {
+            embeds.push(self.embed(child, relation, &qualifier, depth + 1)?);
+        }
+        let conditions =
+            node.conditions.iter().map(|logic| null_filters(field::logic(logic, table), &embeds)).collect();
+        let order = node
+            .order
+            .iter()
+            .map(|term| related_order(field::order(term, table), &relation.name, &embeds))
+            .collect::<Result<_>>()?;
+        let range = if self.capped { node.range.at_most(self.settings.max_rows) } else { node.range };
+        let columns = expanded(columns, table);
+        Ok(ReadPlan { from, qualifier, columns, conditions, joined_by, order, range, embeds })
+    }
+
+    fn check_aggregates(&self, columns: &[PlannedColumn], spread: bool) -> Result<()> {
+        if columns.iter().all(|column| column.aggregate.is_none()) {
+            return Ok(());
+        }
+        if !self.settings.aggregates_enabled {
+            return Err(AGGREGATES.error("Use of aggregate functions is not allowed"));
+        }
+        if spread {
+            return Err(NOT_IMPLEMENTED
+                .error("Feature not implemented")
+                .with_details("Aggregates are not implemented for spread relationships."));
+        }
+        Ok(())
+    }
+
+    fn embed(&self, node: Node, parent: &Name, parent_qualifier: &Name, depth: usize) -> Result<Embed> {
+        let relationship = find(self.cache, parent, &node.name, node.hint.as_deref())?.clone();
+        let target = relationship.target.clone();
+        let (from, qualifier) = source(&relationship, parent_qualifier, depth);
+        let joined_by = join_pairs(&relationship, parent_qualifier, &qualifier);
+        let label = node.label().to_owned();
+        let alias = format!("{}_{label}_{depth}", relationship.source.name);
+        let join = node.join.unwrap_or(Join::Left);
+        let spread = node.spread;
+        let plan = self.node(node, from, &target, qualifier, joined_by, depth)?;
+        if spread && !relationship.is_to_one() {
+            return Err(NOT_IMPLEMENTED
+                .error("Feature not implemented")
+                .with_details("Spreads of one-to-many and many-to-many relationships are not implemented."));
+        }
+        Ok(Embed { plan, relationship, label, alias, join, spread })
+    }
+}
+
+/// Where an embedded relation's rows come from, and what qualifies their columns.
+fn source(relationship: &Relationship, parent: &Name, depth: usize) -> (From, Name) {
+    let target = &relationship.target;
+    let alias = format!("{}_{depth}", target.name);
+    match &relationship.cardinality {
+        Cardinality::ManyToMany(junction) => {
+            (From::Through { name: target.clone(), junction: junction.table.clone() }, target.clone())
+        }
+        Cardinality::Computed { function, .. } => (
+            From::Computed {
+                function: function.clone(),
+                row: parent.name.clone(),
+                row_type: relationship.source.clone(),
+                alias: alias.clone(),
+            },
+            Name::bare(alias),
+        ),
+        _ => (From::Relation { name: target.clone(), alias: Some(alias.clone()) }, Name::bare(alias)),
+    }
+}
+
+/// The conditions that tie an embedded relation to its parent.
+fn join_pairs(relationship: &Relationship, parent: &Name, own: &Name) -> Vec<JoinPair> {
+    let pair = |left: &Name, left_column: &str, right: &Name, right_column: &str| JoinPair {
+        left: (left.clone(), left_column.to_owned()),
+        right: (right.clone(), right_column.to_owned()),
+    };
+    match &relationship.cardinality {
+        Cardinality::Computed { .. } => Vec::new(),
+        Cardinality::ManyToMany(Junction { table, source_columns, target_columns, .. }) => {
+            let to_target =
+                target_columns.iter().map(|(theirs, junction)| pair(table, junction, own, theirs));
+            let to_source =
+                source_columns.iter().map(|(theirs, junction)| pair(table, junction, parent, theirs));
+            to_target.chain(to_source).collect()
+        }
+        Cardinality::ManyToOne { columns, .. }
+        | Cardinality::OneToMany { columns, .. }
+        | Cardinality::OneToOne { columns, .. } => {
+            columns.iter().map(|(source, target)| pair(own, target, parent, source)).collect()
+        }
+    }
+}
+
+/// `embedded=is.null` asks whether the embedded relation has rows, not for a column.
+fn null_filters(condition: Condition, embeds: &[Embed]) -> Condition {
+    match condition {
+        Condition::Many { negated, junction, parts } => Condition::Many {
+            negated,
+            junction,
+            parts: parts.into_iter().map(|part| null_filters(part, embeds)).collect(),
+        },
+        Condition::Filter { field, negated, operation: Operation::Is(IsValue::Null) }
+            if field.path.is_empty() =>
+        {
+            match embeds.iter().find(|embed| embed.label == field.column) {
+                Some(embed) => Condition::Embedded { alias: embed.alias.clone(), present: negated },
+                None => Condition::Filter { field, negated, operation: Operation::Is(IsValue::Null) },
+            }
+        }
+        other => other,
+    }
+}
+
+/// An order by an embedded relation's column: the relation must be there, and to-one.
+fn related_order(mut order: PlannedOrder, origin: &str, embeds: &[Embed]) -> Result<PlannedOrder> {
+    let Some(name) = &order.relation else { return Ok(order) };
+    let embed = embeds.iter().find(|embed| embed.label == *name).ok_or_else(|| not_embedded(name))?;
+    if !embed.relationship.is_to_one() {
+        return Err(RELATED_ORDER
+            .error(format!("A related order on '{name}' is not possible"))
+            .with_details(format!(
+                "'{origin}' and '{name}' do not form a many-to-one or one-to-one relationship"
+            )));
+    }
+    order.relation = Some(embed.alias.clone());
+    Ok(order)
+}
+
+/// `*` beside an aggregate must be written out, because the rows are grouped by each column.
+fn expanded(columns: Vec<PlannedColumn>, table: Option<&Table>) -> Vec<PlannedColumn> {
+    let aggregates = columns.iter().any(|column| column.aggregate.is_some());
+    let Some(table) = table.filter(|_| aggregates) else { return columns };
+    let mut expanded = Vec::new();
+    for column in columns {
+        if column.field.column == "*" && column.aggregate.is_none() {
+            expanded.extend(table.columns.keys().map(|name| PlannedColumn {
+                field: field::PlannedField { column: name.clone(), ..column.field.clone() },
+                ..column.clone()
+            }));
+        } else {
+            expanded.push(column);
+        }
+    }
+    expanded
+}
+
+impl ReadPlan {
+    /// The columns that must be there for the answer and for what it embeds; `*` alone when all are needed.
+    pub(crate) fn needed_columns<'a>(&'a self, besides: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let computed = |embed: &Embed| matches!(embed.relationship.cardinality, Cardinality::Computed { .. });
+        let all = self.columns.iter().any(|column| column.field.column == "*");
+        if all || self.embeds.iter().any(computed) {
+            return vec!["*"];
+        }
+        let selected = self.columns.iter().map(|column| column.field.column.as_str());
+        let keys = self.embeds.iter().flat_map(|embed| embed.relationship.source_columns());
+        let mut needed: Vec<&str> = selected.chain(keys).chain(besides).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
+    /// Whether neither columns nor anything embedded are wanted, at any depth.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.embeds.iter().all(|embed| embed.plan.is_empty())
+    }
+}

@@ -1,0 +1,209 @@
+//! `SELECT` of a read plan, with embedded relations as lateral joins; and the same rows only counted.
+
+use super::condition::{condition, embedded_alias, join};
+use super::field;
+use super::sql::Sql;
+use crate::plan::ReadPlan;
+use crate::plan::read::{Embed, From};
+use crate::request::range::Range;
+use crate::request::select::Join;
+use crate::schema::Name;
+
+/// The rows of a plan.
+pub(crate) fn rows(sql: &mut Sql, plan: &ReadPlan) {
+    sql.push("SELECT ");
+    selection(sql, plan);
+    from(sql, plan);
+    for embed in &plan.embeds {
+        lateral(sql, embed);
+    }
+    filtered(sql, plan, &|sql, alias, present| embedded_alias(sql, alias, present));
+    sql.push(" ");
+    group(sql, plan);
+    field::order(sql, &plan.qualifier, &plan.order);
+    sql.push(" ");
+    limit(sql, plan.range);
+}
+
+fn selection(sql: &mut Sql, plan: &ReadPlan) {
+    // an empty select of a relation without embeds still needs a row type; the answer then has no columns
+    if plan.columns.is_empty() && plan.embeds.is_empty() {
+        sql.column(&plan.qualifier, "*");
+        return;
+    }
+    let mut first = true;
+    for column in &plan.columns {
+        separate(sql, &mut first);
+        field::column(sql, &plan.qualifier, column);
+    }
+    for embed in &plan.embeds {
+        if embed.spread {
+            for name in outputs(&embed.plan) {
+                separate(sql, &mut first);
+                sql.column(&Name::bare(&*embed.alias), &name);
+            }
+        } else if !embed.plan.is_empty() {
+            separate(sql, &mut first);
+            embedded(sql, embed);
+        }
+    }
+}
+
+fn separate(sql: &mut Sql, first: &mut bool) {
+    if !std::mem::take(first) {
+        sql.push(", ");
+    }
+}
+
+/// The value of an embedded relation: an object or an array.
+fn embedded(sql: &mut Sql, embed: &Embed) {
+    if embed.relationship.is_to_one() {
+        sql.push("row_to_json(").identifier(&embed.alias).push(".*)::jsonb AS ");
+    } else {
+        sql.push("COALESCE( ").column(&Name::bare(&*embed.alias), &embed.alias).push(", '[]') AS ");
+    }
+    sql.identifier(&embed.label);
+}
+
+/// The names of the columns that a spread relation gives to its parent.
+fn outputs(plan: &ReadPlan) -> Vec<String> {
+    let columns =
+        plan.columns.iter().map(|column| column.alias.as_ref().unwrap_or(&column.field.column).clone());
+    let embeds = plan
+        .embeds
+        .iter()
+        .flat_map(|embed| if embed.spread { outputs(&embed.plan) } else { vec![embed.label.clone()] });
+    columns.chain(embeds).collect()
+}
+
+fn from(sql: &mut Sql, plan: &ReadPlan) {
+    sql.push(" FROM ");
+    match &plan.from {
+        From::Relation { name, alias } => {
+            sql.name(name);
+            if let Some(alias) = alias {
+                sql.push(" AS ").identifier(alias);
+            }
+        }
+        From::Through { name, junction } => {
+            sql.name(name).push(", ").name(junction);
+        }
+        // the cast tells overloads apart where the row comes from a common table expression
+        From::Computed { function, row, row_type, alias } => {
+            sql.name(function)
+                .push("(")
+                .identifier(row)
+                .push("::")
+                .name(row_type)
+                .push(") AS ")
+                .identifier(alias);
+        }
+    }
+}
+
+/// The join of an embedded relation; an inner one drops parents without rows.
+fn lateral(sql: &mut Sql, embed: &Embed) {
+    let inner = embed.join == Join::Inner;
+    sql.push(if inner { " INNER JOIN LATERAL ( " } else { " LEFT JOIN LATERAL ( " });
+    if embed.relationship.is_to_one() {
+        rows(sql, &embed.plan);
+        sql.push(" ) AS ").identifier(&embed.alias).push(" ON TRUE");
+        return;
+    }
+    sql.push("SELECT json_agg(").identifier(&embed.alias).push(")::jsonb AS ").identifier(&embed.alias);
+    sql.push(" FROM (");
+    rows(sql, &embed.plan);
+    sql.push(" ) AS ").identifier(&embed.alias).push(" ) AS ").identifier(&embed.alias).push(" ON ");
+    if inner {
+        sql.identifier(&embed.alias).push(" IS NOT NULL");
+    } else {
+        sql.push("TRUE");
+    }
+}
+
+fn filtered(sql: &mut Sql, plan: &ReadPlan, embedded: &dyn Fn(&mut Sql, &str, bool)) {
+    if plan.conditions.is_empty() && plan.joined_by.is_empty() {
+        return;
+    }
+    sql.push(" WHERE ");
+    restrictions(sql, plan, embedded);
+}
+
+fn restrictions(sql: &mut Sql, plan: &ReadPlan, embedded: &dyn Fn(&mut Sql, &str, bool)) {
+    sql.list(&plan.conditions, " AND ", |sql, one| condition(sql, &plan.qualifier, one, embedded));
+    if !plan.conditions.is_empty() && !plan.joined_by.is_empty() {
+        sql.push(" AND ");
+    }
+    sql.list(&plan.joined_by, " AND ", join);
+}
+
+/// `GROUP BY` everything that is not aggregated, if anything is.
+fn group(sql: &mut Sql, plan: &ReadPlan) {
+    if plan.columns.iter().all(|column| column.aggregate.is_none()) {
+        return;
+    }
+    let plain: Vec<_> = plan.columns.iter().filter(|column| column.aggregate.is_none()).collect();
+    let embeds: Vec<_> = plan.embeds.iter().filter(|embed| embed.spread || !embed.plan.is_empty()).collect();
+    if plain.is_empty() && embeds.is_empty() {
+        return;
+    }
+    sql.push("GROUP BY ").list(&plain, ", ", |sql, column| match &column.alias {
+        Some(alias) => {
+            sql.identifier(alias);
+        }
+        None => field::field(sql, &plan.qualifier, &column.field),
+    });
+    if !plain.is_empty() && !embeds.is_empty() {
+        sql.push(", ");
+    }
+    sql.list(embeds, ", ", |sql, embed| {
+        if embed.spread {
+            let alias = Name::bare(&*embed.alias);
+            sql.list(outputs(&embed.plan), ", ", |sql, name| {
+                sql.column(&alias, &name);
+            });
+        } else {
+            sql.identifier(&embed.label);
+        }
+    });
+    sql.push(" ");
+}
+
+fn limit(sql: &mut Sql, range: Range) {
+    if range.is_all() {
+        return;
+    }
+    sql.push("LIMIT ");
+    match range.limit() {
+        Some(limit) => sql.bind_number(limit),
+        None => sql.push("ALL"),
+    };
+    sql.push(" OFFSET ").bind_number(range.offset());
+}
+
+/// One row for each row that the plan has without its limits; an inner embed counts as a condition.
+pub(crate) fn counted(sql: &mut Sql, plan: &ReadPlan) {
+    sql.push("SELECT 1");
+    from(sql, plan);
+    let inner: Vec<&Embed> = plan.embeds.iter().filter(|embed| embed.join == Join::Inner).collect();
+    let restricted = !plan.conditions.is_empty() || !plan.joined_by.is_empty();
+    if !restricted && inner.is_empty() {
+        return;
+    }
+    sql.push(" WHERE ");
+    restrictions(sql, plan, &|sql, alias, present| {
+        if let Some(embed) = plan.embeds.iter().find(|embed| embed.alias == alias) {
+            sql.push(if present { "EXISTS (" } else { "NOT EXISTS (" });
+            counted(sql, &embed.plan);
+            sql.push(")");
+        }
+    });
+    if restricted && !inner.is_empty() {
+        sql.push(" AND ");
+    }
+    sql.list(inner, " AND ", |sql, embed| {
+        sql.push("EXISTS (");
+        counted(sql, &embed.plan);
+        sql.push(")");
+    });
+}

@@ -1,0 +1,132 @@
+//! The whole statement of a request: one row with the counts, the body, and what functions set for the answer.
+
+use super::sql::{Sql, array};
+use super::{call, select, write};
+use crate::plan::negotiate::BodyFormat;
+use crate::plan::read::SOURCE;
+use crate::plan::write::WriteKind;
+use crate::plan::{Operation, Plan, WritePlan};
+use crate::request::ApiRequest;
+use crate::request::preferences::Count;
+use crate::schema::Function;
+use crate::settings::Settings;
+
+/// The statement. Its row: total, rows of this page, location (JSON), body, headers, status, inserted rows.
+pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sql {
+    let mut sql = Sql::new();
+    sql.push("WITH ").push(SOURCE).push(" AS (");
+    match &plan.operation {
+        Operation::Read(_) => select::rows(&mut sql, &plan.read),
+        Operation::Write(write) => write::write(&mut sql, write),
+        Operation::Call(call) => call::call(&mut sql, call),
+    }
+    sql.push(") ");
+    let page_total = match plan.function() {
+        Some(function) if !function.returns.set => "1::bigint",
+        _ => "pg_catalog.count(_postgrest_t)",
+    };
+    total(&mut sql, plan, request, settings, page_total);
+    sql.push(" AS total_result_set, ").push(page_total).push(" AS page_total, ");
+    location(&mut sql, plan);
+    sql.push(" AS location, ");
+    body(&mut sql, plan.format.body, plan.function());
+    sql.push(" AS body, nullif(current_setting('response.headers', true), '') AS response_headers, ");
+    sql.push("nullif(current_setting('response.status', true), '') AS response_status, ");
+    inserted(&mut sql, plan);
+    sql.push(" AS response_inserted FROM (");
+    match &plan.operation {
+        // nothing of `select` may fail where no row is shown
+        Operation::Write(_) if plan.format.body == BodyFormat::None => {
+            sql.push("SELECT * FROM ").push(SOURCE);
+        }
+        Operation::Read(_) => {
+            sql.push("SELECT * FROM ").push(SOURCE);
+        }
+        Operation::Write(_) | Operation::Call(_) => select::rows(&mut sql, &plan.read),
+    }
+    sql.push(") _postgrest_t");
+    sql
+}
+
+/// The count's own expression, if one is needed, and the total. Without limits the page is all there is.
+fn total(sql: &mut Sql, plan: &Plan, request: &ApiRequest, settings: &Settings, page_total: &'static str) {
+    let counts = request.preferences.counts() && !matches!(plan.operation, Operation::Write(_));
+    if !counts {
+        sql.push("SELECT NULL::bigint");
+    } else if settings.max_rows.is_none() && request.range.is_all() {
+        sql.push("SELECT ").push(page_total);
+    } else {
+        sql.push(", pgrst_source_count AS (");
+        select::counted(sql, &plan.read);
+        if request.preferences.count == Some(Count::Estimated)
+            && let Some(max_rows) = settings.max_rows
+        {
+            // one more than the most, to know that there are more
+            sql.push(" LIMIT ").bind_number(i64::try_from(max_rows).unwrap_or(i64::MAX).saturating_add(1));
+        }
+        sql.push(") SELECT (SELECT pg_catalog.count(*) FROM pgrst_source_count)");
+    }
+}
+
+/// The primary key of the one inserted row, as JSON, if `Location` is wanted.
+fn location(sql: &mut Sql, plan: &Plan) {
+    let key = match &plan.operation {
+        Operation::Write(WritePlan { kind: WriteKind::Insert(insert), .. }) if insert.wants_location => {
+            &insert.primary_key
+        }
+        _ => {
+            sql.push("NULL::text");
+            return;
+        }
+    };
+    sql.push(
+        "CASE WHEN pg_catalog.count(_postgrest_t) = 1 THEN (SELECT json_object_agg(k.key, k.value)::text ",
+    );
+    sql.push("FROM (SELECT row_to_json(_) AS row FROM ").push(SOURCE).push(" AS _ LIMIT 1) AS data, ");
+    sql.push("json_each_text(data.row) AS k WHERE k.key = ANY (");
+    sql.bind(array(key.iter().map(String::as_str))).push("::text[])) END");
+}
+
+/// How many rows an upsert inserted.
+fn inserted(sql: &mut Sql, plan: &Plan) {
+    let counted = match &plan.operation {
+        Operation::Write(WritePlan { kind: WriteKind::Insert(insert), .. }) => insert.counts_inserted(),
+        _ => false,
+    };
+    sql.push(if counted {
+        "nullif(current_setting('pgrst.inserted', true), '')::bigint"
+    } else {
+        "NULL::bigint"
+    });
+}
+
+fn body(sql: &mut Sql, format: BodyFormat, function: Option<&Function>) {
+    let value = function.is_some_and(|function| function.returns_scalar() || function.returns_scalars());
+    let rows = if value { "json_agg(_postgrest_t.pgrst_scalar)" } else { "json_agg(_postgrest_t)" };
+    let one = function.is_some_and(|function| function.returns_scalar() || function.returns_row());
+    match format {
+        BodyFormat::None => sql.push("''::text"),
+        BodyFormat::Object { stripped } => json(sql, rows, true, stripped),
+        BodyFormat::Json { stripped } => json(sql, rows, one, stripped),
+        BodyFormat::Csv => sql.push(CSV),
+    };
+}
+
+fn json<'a>(sql: &'a mut Sql, rows: &'static str, one: bool, stripped: bool) -> &'a mut Sql {
+    sql.push(if stripped { "coalesce(json_strip_nulls(" } else { "coalesce(" }).push(rows);
+    sql.push(if one { "->0" } else { "" }).push(if stripped { ")" } else { "" });
+    sql.push(if one { ", 'null')" } else { ", '[]')" })
+}
+
+/// A header of the first row's keys, then each row as PostgreSQL writes records, without the parentheses.
+const CSV: &str = "(SELECT coalesce(string_agg(a.k, ','), '') FROM (SELECT json_object_keys(r)::text AS k FROM \
+                   (SELECT row_to_json(hh) AS r FROM pgrst_source AS hh LIMIT 1) s) a) || E'\\n' || \
+                   coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), E'\\n'), '')";
+
+/// What the planner expects to count, as JSON.
+pub(crate) fn count_estimate(plan: &Plan) -> Sql {
+    let mut sql = Sql::new();
+    sql.push("EXPLAIN (FORMAT JSON) ");
+    select::counted(&mut sql, &plan.read);
+    sql
+}

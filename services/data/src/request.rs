@@ -1,0 +1,77 @@
+//! Parse: from an HTTP request to what it asks for. Pure; nothing here knows the database.
+
+pub(crate) mod body;
+pub(crate) mod field;
+pub(crate) mod filter;
+pub(crate) mod logic;
+pub(crate) mod media;
+pub(crate) mod order;
+pub(crate) mod preferences;
+pub(crate) mod profile;
+pub(crate) mod query;
+pub(crate) mod range;
+pub(crate) mod scanner;
+pub(crate) mod select;
+pub(crate) mod target;
+
+use base::Result;
+use bytes::Bytes;
+use http::request::Parts;
+
+use crate::error::PUT_LIMIT;
+use crate::settings::Settings;
+pub(crate) use body::{Body, Payload};
+pub(crate) use media::MediaType;
+pub(crate) use preferences::Preferences;
+pub(crate) use query::Query;
+pub(crate) use range::Range;
+pub(crate) use target::{Action, Resource, Target};
+
+/// Everything a request asks for.
+#[derive(Debug)]
+pub(crate) struct ApiRequest {
+    /// What it is about and what is to be done.
+    pub(crate) target: Target,
+    /// The exposed schema it works in.
+    pub(crate) schema: String,
+    /// Whether the answer names the schema, because there was a choice.
+    pub(crate) names_schema: bool,
+    /// The query string.
+    pub(crate) query: Query,
+    /// The rows of the first level that are wanted.
+    pub(crate) range: Range,
+    /// `Prefer`.
+    pub(crate) preferences: Preferences,
+    /// `Accept`, best first.
+    pub(crate) accept: Vec<MediaType>,
+    /// `Content-Type`.
+    pub(crate) content_type: MediaType,
+    /// The body, for actions that have one.
+    pub(crate) body: Body,
+}
+
+/// Reads a request.
+///
+/// Errors: the codes from PGRST100 to PGRST125 that concern the request alone.
+pub(crate) fn parse(parts: &Parts, body: Bytes, settings: &Settings) -> Result<ApiRequest> {
+    let target = Target::of(&parts.method, parts.uri.path())?;
+    let (schema, names_schema) = profile::schema(&parts.method, &parts.headers, &settings.schemas)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default(), target.action.takes_arguments())?;
+    let range = range::requested(&parts.method, &parts.headers, &query)?;
+    if target.action == Action::Upsert && !range.is_all() {
+        return Err(PUT_LIMIT.error("limit/offset querystring parameters are not allowed for PUT"));
+    }
+    let content_type = media::content_type(&parts.headers);
+    let body = body::read(body, &content_type, query.columns.as_ref(), &target)?;
+    Ok(ApiRequest {
+        schema,
+        names_schema,
+        range,
+        preferences: Preferences::parse(&parts.headers, settings.tx_end.may_be_overridden()),
+        accept: media::accepted(&parts.headers),
+        content_type,
+        body,
+        query,
+        target,
+    })
+}

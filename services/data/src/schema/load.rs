@@ -1,0 +1,258 @@
+//! Reads the catalog: six statements, each one row of JSON text, and the cache they make together.
+//!
+//! They run in one snapshot with an empty `search_path`, so that PostgreSQL qualifies every name it writes.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use super::relationship::{ComputedRelation, ForeignKey, Key, derive};
+use super::{Column, Function, Name, Role, SchemaCache, Table};
+
+/// The statements, in the order that [`assemble`] takes their answers. `$1` is the array of exposed schemas.
+pub(crate) const STATEMENTS: [&str; 6] = [TABLES, FOREIGN_KEYS, KEYS, COMPUTED_RELATIONS, FUNCTIONS, ROLES];
+
+/// Relations of the exposed schemas with their columns; partitions stay behind their parent.
+const TABLES: &str = r"
+WITH RECURSIVE resolved (oid, base) AS (
+    SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
+    UNION ALL
+    SELECT r.oid, t.typbasetype FROM resolved AS r JOIN pg_type AS t ON t.oid = r.base WHERE t.typtype = 'd'
+), domain_base AS (
+    SELECT r.oid, r.base FROM resolved AS r JOIN pg_type AS t ON t.oid = r.base WHERE t.typtype <> 'd'
+), labels AS (
+    SELECT enumtypid, json_agg(enumlabel ORDER BY enumsortorder) AS labels FROM pg_enum GROUP BY enumtypid
+), identities AS (
+    -- not pg_get_serial_sequence, which needs the right to use the schema
+    SELECT d.refobjid, d.refobjsubid, format('%I.%I', n.nspname, s.relname) AS sequence
+    FROM pg_depend AS d
+    JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+    JOIN pg_namespace AS n ON n.oid = s.relnamespace
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+), columns AS (
+    SELECT a.attrelid, json_agg(json_build_object(
+        'name', a.attname,
+        'description', col_description(a.attrelid, a.attnum),
+        'declared_type', format_type(a.atttypid, a.atttypmod),
+        'input_type', format_type(coalesce(d.base, a.atttypid), -1),
+        'nullable', NOT a.attnotnull,
+        'default', CASE
+            WHEN a.attidentity = 'd' THEN format('nextval(%L)', i.sequence)
+            WHEN a.attidentity = '' AND a.attgenerated = '' THEN coalesce(pg_get_expr(f.adbin, f.adrelid), t.typdefault)
+        END,
+        'max_length', CASE WHEN a.atttypid IN ('bpchar'::regtype, 'varchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
+        'labels', coalesce(l.labels, '[]')
+    ) ORDER BY a.attnum) AS columns
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_type AS t ON t.oid = a.atttypid
+    LEFT JOIN domain_base AS d ON d.oid = a.atttypid
+    LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    LEFT JOIN identities AS i ON i.refobjid = a.attrelid AND i.refobjsubid = a.attnum
+    LEFT JOIN labels AS l ON l.enumtypid = coalesce(d.base, a.atttypid)
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+      AND NOT c.relispartition AND n.nspname = ANY ($1)
+    GROUP BY a.attrelid
+)
+SELECT coalesce(json_agg(json_build_object(
+    'schema', n.nspname,
+    'name', c.relname,
+    'description', obj_description(c.oid, 'pg_class'),
+    'is_view', c.relkind IN ('v', 'm'),
+    'writes', pg_relation_is_updatable(c.oid, true),
+    'primary_key', coalesce((
+        SELECT json_agg(a.attname ORDER BY k.position)
+        FROM pg_constraint AS p, unnest(p.conkey) WITH ORDINALITY AS k (attnum, position), pg_attribute AS a
+        WHERE p.conrelid = c.oid AND p.contype = 'p' AND a.attrelid = c.oid AND a.attnum = k.attnum
+    ), '[]'),
+    'columns', coalesce(cols.columns, '[]')
+)), '[]')::text
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN columns AS cols ON cols.attrelid = c.oid
+WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND NOT c.relispartition AND n.nspname = ANY ($1)";
+
+/// Foreign keys everywhere, because a junction need not be exposed; those of partitions are their parent's.
+const FOREIGN_KEYS: &str = r"
+SELECT coalesce(json_agg(json_build_object(
+    'constraint', f.conname,
+    'table', json_build_object('schema', n.nspname, 'name', c.relname),
+    'target', json_build_object('schema', tn.nspname, 'name', tc.relname),
+    'columns', (
+        SELECT json_agg(json_build_array(a.attname, ta.attname) ORDER BY k.position)
+        FROM unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, theirs, position)
+        JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = k.own
+        JOIN pg_attribute AS ta ON ta.attrelid = f.confrelid AND ta.attnum = k.theirs
+    )
+) ORDER BY n.nspname, c.relname, f.conname), '[]')::text
+FROM pg_constraint AS f
+JOIN pg_class AS c ON c.oid = f.conrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_class AS tc ON tc.oid = f.confrelid
+JOIN pg_namespace AS tn ON tn.oid = tc.relnamespace
+WHERE f.contype = 'f' AND f.conparentid = 0 AND $1::text[] IS NOT NULL";
+
+/// Primary keys and unique constraints: what makes a foreign key one-to-one and a relation a junction.
+const KEYS: &str = r"
+SELECT coalesce(json_agg(json_build_object(
+    'table', json_build_object('schema', n.nspname, 'name', c.relname),
+    'primary', k.contype = 'p',
+    'columns', (
+        SELECT json_agg(a.attname) FROM pg_attribute AS a
+        WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
+    )
+)), '[]')::text
+FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE k.contype IN ('p', 'u') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND $1::text[] IS NOT NULL";
+
+/// Functions from one row to rows of another relation.
+const COMPUTED_RELATIONS: &str = r"
+SELECT coalesce(json_agg(json_build_object(
+    'function', json_build_object('schema', n.nspname, 'name', p.proname),
+    'source', json_build_object('schema', sn.nspname, 'name', sc.relname),
+    'target', json_build_object('schema', tn.nspname, 'name', tc.relname),
+    'to_one', NOT p.proretset OR p.prorows = 1
+) ORDER BY n.nspname, p.proname), '[]')::text
+FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+JOIN pg_type AS st ON st.oid = p.proargtypes[0]
+JOIN pg_class AS sc ON sc.oid = st.typrelid AND sc.relkind IN ('r', 'v', 'm', 'f', 'p')
+JOIN pg_namespace AS sn ON sn.oid = sc.relnamespace
+JOIN pg_type AS tt ON tt.oid = p.prorettype
+JOIN pg_class AS tc ON tc.oid = tt.typrelid AND tc.relkind IN ('r', 'v', 'm', 'f', 'p')
+JOIN pg_namespace AS tn ON tn.oid = tc.relnamespace
+WHERE p.pronargs = 1 AND p.prokind = 'f' AND n.nspname = ANY ($1)";
+
+/// Functions whose arguments all have names, or that take one nameless document.
+const FUNCTIONS: &str = r"
+WITH RECURSIVE resolved (oid, base) AS (
+    SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
+    UNION ALL
+    SELECT r.oid, t.typbasetype FROM resolved AS r JOIN pg_type AS t ON t.oid = r.base WHERE t.typtype = 'd'
+), domain_base AS (
+    SELECT r.oid, r.base FROM resolved AS r JOIN pg_type AS t ON t.oid = r.base WHERE t.typtype <> 'd'
+), inputs AS (
+    SELECT p.oid, p.pronargs - p.pronargdefaults AS required, a.type, coalesce(a.name, '') AS name,
+           coalesce(a.mode, 'i') = 'v' AS takes_rest, row_number() OVER (PARTITION BY p.oid ORDER BY a.position) AS n
+    FROM pg_proc AS p, unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargnames, p.proargmodes)
+        WITH ORDINALITY AS a (type, name, mode, position)
+    WHERE coalesce(a.mode, 'i') IN ('i', 'b', 'v')
+), parameters AS (
+    SELECT oid, count(*) FILTER (WHERE name = '') AS nameless,
+        bool_and(type IN ('json'::regtype, 'jsonb'::regtype, 'text'::regtype, 'xml'::regtype, 'bytea'::regtype)) AS documents,
+        count(*) AS number,
+        json_agg(json_build_object('name', name, 'type_name', format_type(type, NULL), 'cast', format_type(type, -1),
+            'required', n <= required, 'variadic', takes_rest) ORDER BY n) AS parameters
+    FROM inputs GROUP BY oid
+)
+SELECT coalesce(json_agg(json_build_object(
+    'name', json_build_object('schema', n.nspname, 'name', p.proname),
+    'description', obj_description(p.oid, 'pg_proc'),
+    'parameters', coalesce(a.parameters, '[]'),
+    'returns', json_build_object(
+        'type_name', json_build_object('schema', tn.nspname, 'name', coalesce(tc.relname, t.typname)),
+        'set', p.proretset,
+        'composite', t.typtype = 'c' OR coalesce(p.proargmodes::text[] && '{t,b,o}', false)),
+    'volatility', p.provolatile,
+    'settings', (
+        SELECT coalesce(json_agg(json_build_array(split_part(s, '=', 1), substr(s, strpos(s, '=') + 1))), '[]')
+        FROM unnest(p.proconfig) AS s)
+) ORDER BY n.nspname, p.proname, p.pronargs, p.oid), '[]')::text
+FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+LEFT JOIN parameters AS a ON a.oid = p.oid
+LEFT JOIN domain_base AS d ON d.oid = p.prorettype
+JOIN pg_type AS t ON t.oid = coalesce(d.base, p.prorettype)
+JOIN pg_namespace AS tn ON tn.oid = t.typnamespace
+LEFT JOIN pg_class AS tc ON tc.oid = t.typrelid
+WHERE p.prokind = 'f' AND n.nspname = ANY ($1)
+  AND t.oid NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+  AND (a.oid IS NULL OR a.nameless = 0 OR (a.number = 1 AND a.documents))";
+
+/// `ALTER ROLE … SET …`, as far as this login may set it too; those of this database come last and so win.
+const ROLES: &str = r"
+SELECT coalesce(json_agg(json_build_object('role', own.role, 'settings', own.settings)), '[]')::text
+FROM (
+    SELECT r.rolname AS role,
+        json_agg(json_build_array(known.name, substr(c.setting, strpos(c.setting, '=') + 1)) ORDER BY s.setdatabase) AS settings
+    FROM pg_db_role_setting AS s
+    JOIN pg_roles AS r ON r.oid = s.setrole
+    CROSS JOIN unnest(s.setconfig) AS c (setting)
+    JOIN pg_settings AS known ON known.name = lower(split_part(c.setting, '=', 1))
+    WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND known.name NOT IN ('role', 'session_authorization', 'search_path')
+      AND (known.context = 'user' OR has_parameter_privilege(current_user, known.name, 'set'))
+      AND $1::text[] IS NOT NULL
+    GROUP BY r.rolname
+) AS own";
+
+/// Bits of `pg_relation_is_updatable`: 1 shifted by PostgreSQL's `CmdType`.
+const UPDATE: u32 = 1 << 2;
+const INSERT: u32 = 1 << 3;
+const DELETE: u32 = 1 << 4;
+
+#[derive(Deserialize)]
+struct TableRow {
+    schema: String,
+    name: String,
+    description: Option<String>,
+    is_view: bool,
+    writes: u32,
+    primary_key: Vec<String>,
+    columns: Vec<Column>,
+}
+
+#[derive(Deserialize)]
+struct RoleRow {
+    role: String,
+    settings: Vec<(String, String)>,
+}
+
+/// The cache that the answers to [`STATEMENTS`] make.
+///
+/// Errors: an answer that is not the JSON its statement writes.
+pub(crate) fn assemble(generation: u64, answers: &[String; 6]) -> Result<SchemaCache, serde_json::Error> {
+    let [tables, foreign_keys, keys, computed, functions, roles] = answers;
+    let tables: Vec<TableRow> = serde_json::from_str(tables)?;
+    let foreign_keys: Vec<ForeignKey> = serde_json::from_str(foreign_keys)?;
+    let keys: Vec<Key> = serde_json::from_str(keys)?;
+    let computed: Vec<ComputedRelation> = serde_json::from_str(computed)?;
+    let overloads: Vec<Function> = serde_json::from_str(functions)?;
+    let roles: Vec<RoleRow> = serde_json::from_str(roles)?;
+
+    let mut functions: HashMap<Name, Vec<Function>> = HashMap::new();
+    for function in overloads {
+        functions.entry(function.name.clone()).or_default().push(function);
+    }
+    let tables: HashMap<Name, Table> = tables.into_iter().map(TableRow::named).collect();
+    Ok(SchemaCache {
+        generation,
+        relationships: derive(&foreign_keys, &keys, computed, |name| tables.contains_key(name)),
+        tables,
+        functions,
+        roles: roles.into_iter().map(|row| (row.role, Role::of(row.settings))).collect(),
+    })
+}
+
+impl TableRow {
+    fn named(self) -> (Name, Table) {
+        let name = Name::new(self.schema, self.name);
+        let columns: IndexMap<_, _> =
+            self.columns.into_iter().map(|column| (column.name.clone(), column)).collect();
+        let table = Table {
+            name: name.clone(),
+            description: self.description,
+            is_view: self.is_view,
+            insertable: self.writes & INSERT != 0,
+            updatable: self.writes & UPDATE != 0,
+            deletable: self.writes & DELETE != 0,
+            primary_key: self.primary_key,
+            columns,
+        };
+        (name, table)
+    }
+}

@@ -1,0 +1,52 @@
+//! Relations and their columns.
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use super::{CatalogText, Name};
+
+/// A table, view, materialised view, foreign or partitioned table.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: Name,
+    pub(crate) description: Option<String>,
+    pub(crate) is_view: bool,
+    pub(crate) insertable: bool,
+    pub(crate) updatable: bool,
+    pub(crate) deletable: bool,
+    /// In the key's own order; empty without one.
+    pub(crate) primary_key: Vec<String>,
+    /// By name, in the table's order.
+    pub(crate) columns: IndexMap<String, Column>,
+}
+
+/// A column.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    /// The type as declared, such as `character varying(10)`.
+    pub(crate) declared_type: String,
+    /// The type that a value is read as: domains resolved, lengths left to the column to enforce.
+    pub(crate) input_type: CatalogText,
+    pub(crate) nullable: bool,
+    /// The default's expression, if there is one that an insert may take.
+    pub(crate) default: Option<CatalogText>,
+    /// The longest text, for types that have a length.
+    pub(crate) max_length: Option<i32>,
+    /// The labels of an enum, in order.
+    #[serde(default)]
+    pub(crate) labels: Vec<String>,
+}
+
+impl Column {
+    /// Whether `->` works on it without a conversion; indexes on such expressions apply only without one.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.input_type.as_str(), "json" | "jsonb")
+    }
+
+    /// Whether full-text search works on it without a conversion.
+    pub(crate) fn is_tsvector(&self) -> bool {
+        self.input_type.as_str() == "tsvector"
+    }
+}

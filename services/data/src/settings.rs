@@ -1,0 +1,89 @@
+//! What a project decides about its API: the data section of its document.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A project's settings. Names are those of `[api]` in a Supabase project's `config.toml`, then PostgREST's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Schemas that the API shows; the first is the default. `Accept-Profile` and `Content-Profile` choose another.
+    pub schemas: Vec<String>,
+    /// Schemas searched after the request's own, for functions, types and operators.
+    pub extra_search_path: Vec<String>,
+    /// Most rows of one answer, and of each embedded list; none for no limit.
+    pub max_rows: Option<u64>,
+    /// Whether `select` may aggregate.
+    pub aggregates_enabled: bool,
+    /// A function, as `schema.name`, that runs in each transaction before its statement.
+    pub pre_request: Option<String>,
+    /// How transactions end, and whether `Prefer: tx=` may decide otherwise.
+    pub tx_end: TransactionEnd,
+    /// Settings of functions (`ALTER FUNCTION … SET`) that hold for the whole transaction of a call.
+    pub hoisted_tx_settings: Vec<String>,
+    /// Set as `app.settings.<name>` in each transaction.
+    pub app_settings: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Settings {
+            schemas: owned(&["public", "graphql_public"]),
+            extra_search_path: owned(&["public", "extensions"]),
+            max_rows: Some(1000),
+            aggregates_enabled: false,
+            pre_request: None,
+            tx_end: TransactionEnd::default(),
+            hoisted_tx_settings: owned(&[
+                "statement_timeout",
+                "plan_filter.statement_cost_limit",
+                "default_transaction_isolation",
+            ]),
+            app_settings: BTreeMap::new(),
+        }
+    }
+}
+
+/// How a transaction ends when nothing failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransactionEnd {
+    /// Commit, always.
+    Commit,
+    /// Commit unless the request prefers `tx=rollback`.
+    #[default]
+    CommitAllowOverride,
+    /// Roll back, always.
+    Rollback,
+    /// Roll back unless the request prefers `tx=commit`.
+    RollbackAllowOverride,
+}
+
+impl TransactionEnd {
+    /// Whether `Prefer: tx=` counts.
+    pub(crate) fn may_be_overridden(self) -> bool {
+        matches!(self, TransactionEnd::CommitAllowOverride | TransactionEnd::RollbackAllowOverride)
+    }
+
+    /// Whether a transaction without a preference is rolled back.
+    pub(crate) fn rolls_back(self) -> bool {
+        matches!(self, TransactionEnd::Rollback | TransactionEnd::RollbackAllowOverride)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_takes_its_default() {
+        let settings: Settings =
+            serde_json::from_str(r#"{"schemas":["api"],"tx_end":"rollback-allow-override"}"#).unwrap();
+
+        assert_eq!(settings.schemas, ["api"]);
+        assert_eq!(settings.max_rows, Some(1000));
+        assert!(settings.tx_end.rolls_back() && settings.tx_end.may_be_overridden());
+    }
+}
