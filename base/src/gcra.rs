@@ -18,24 +18,36 @@ pub struct Rate {
     pub period: Duration,
 }
 
-/// Holds each key to a [`Rate`]. Keys carry the project, so that projects never share a bucket.
+/// Shortest time between two scans of a full table for keys to drop.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Holds each key to a [`Rate`].
+///
+/// Keys must carry the project, so that projects never share a bucket. They do share the table: while it is full,
+/// new keys of every project are refused, so `max_keys` is chosen well above what honest clients need.
 pub struct Limiter<K> {
     rate: Rate,
     max_keys: usize,
+    table: Mutex<Table<K>>,
+}
+
+struct Table<K> {
     /// When each key's bucket is full again.
-    full_at: Mutex<HashMap<K, Timestamp>>,
+    full_at: HashMap<K, Timestamp>,
+    /// When the keys with full buckets were last dropped.
+    swept_at: Option<Timestamp>,
 }
 
 impl<K: Eq + Hash> Limiter<K> {
     /// A limiter that remembers at most `max_keys` keys.
     pub fn new(rate: Rate, max_keys: usize) -> Limiter<K> {
-        Limiter { rate, max_keys, full_at: Mutex::new(HashMap::new()) }
+        Limiter { rate, max_keys, table: Mutex::new(Table { full_at: HashMap::new(), swept_at: None }) }
     }
 
     /// Takes one cell for `key`, or says how long to wait for the next.
     ///
-    /// At `max_keys` the keys whose buckets are full again are dropped; if all are in use, a new key is refused
-    /// rather than an old one forgotten.
+    /// At `max_keys` the keys whose buckets are full again are dropped, at most once a second; if all are in use, a
+    /// new key is refused rather than an old one forgotten. O(1) but for that sweep, which is O(`max_keys`).
     pub fn check(&self, key: K, now: Timestamp) -> Result<(), Duration> {
         self.check_with(self.rate, key, now)
     }
@@ -44,20 +56,32 @@ impl<K: Eq + Hash> Limiter<K> {
     pub fn check_with(&self, rate: Rate, key: K, now: Timestamp) -> Result<(), Duration> {
         let interval = rate.period / rate.burst.max(1);
         let tolerance = rate.period - interval;
-        let mut full_at = self.full_at.lock().expect("no holder of this lock panics");
-        if full_at.len() >= self.max_keys && !full_at.contains_key(&key) {
-            full_at.retain(|_, at| *at > now);
-            if full_at.len() >= self.max_keys {
+        let mut table = self.table.lock().expect("no holder of this lock panics");
+        if table.full_at.len() >= self.max_keys && !table.full_at.contains_key(&key) {
+            table.sweep(now);
+            if table.full_at.len() >= self.max_keys {
                 return Err(interval);
             }
         }
-        let at = full_at.entry(key).or_insert(now);
+        let at = table.full_at.entry(key).or_insert(now);
         let start = (*at).max(now);
         if start - now > tolerance {
             return Err((start - now - tolerance).unsigned_abs());
         }
         *at = start + interval;
         Ok(())
+    }
+}
+
+impl<K: Eq + Hash> Table<K> {
+    /// Drops the keys whose buckets are full again, unless it just did: a flood of new keys must not pay for a scan
+    /// each, with everybody else waiting for the lock.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.swept_at.is_some_and(|at| at <= now && now - at < SWEEP_PAUSE) {
+            return;
+        }
+        self.swept_at = Some(now);
+        self.full_at.retain(|_, at| *at > now);
     }
 }
 
@@ -94,5 +118,16 @@ mod tests {
         assert_eq!(limiter.check("b", NOW), Ok(()));
         assert!(limiter.check("c", NOW).is_err(), "both places are in use");
         assert_eq!(limiter.check("c", NOW + Duration::from_secs(60)), Ok(()));
+    }
+
+    #[test]
+    fn a_full_table_is_swept_at_most_once_a_second() {
+        let limiter = Limiter::new(Rate { burst: 1, period: Duration::from_millis(100) }, 1);
+        let at = |millis| NOW + Duration::from_millis(millis);
+        limiter.check("a", at(0)).unwrap();
+        assert!(limiter.check("b", at(50)).is_err(), "this one swept, and `a` was in use");
+
+        assert!(limiter.check("b", at(500)).is_err(), "`a` could go, but the last sweep is too near");
+        assert_eq!(limiter.check("b", at(1050)), Ok(()));
     }
 }

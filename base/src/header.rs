@@ -20,6 +20,8 @@ pub const ORIGIN: HeaderName = HeaderName::from_static("x-meshbase-origin");
 pub const CLIENT_IP: HeaderName = HeaderName::from_static("x-meshbase-client-ip");
 /// One id per request, from the edge to the database.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The cookie of the console. Browsers send a host's cookies to all its ports: the gateway keeps it from services.
+pub const CONSOLE_COOKIE: &str = "meshbase_console";
 
 /// Why a service could not answer, for the mesh's response classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub fn strip_own(headers: &mut HeaderMap) {
 
 /// Removes the headers that belong to one connection (RFC 9110 §7.6.1) and those that `Connection` names.
 ///
+/// Naming removes nothing that a hop of ours sets or trusts: [`PREFIX`], [`REQUEST_ID`], `Authorization`, `Host`, and
+/// a proxy's `X-Forwarded-*`. Otherwise a client could take away what was said about it.
 /// `keep_upgrade` leaves `Connection: upgrade` and `Upgrade` in place for a request that asks to switch protocols.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
     let named: Vec<HeaderName> = headers
@@ -81,6 +85,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| !is_kept(name))
         .collect();
     let upgrade = if keep_upgrade { headers.get(http::header::UPGRADE).cloned() } else { None };
     for name in named {
@@ -95,6 +100,13 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(http::header::UPGRADE, upgrade);
     }
+}
+
+/// Whether `Connection` may name a header without effect.
+fn is_kept(name: &HeaderName) -> bool {
+    [http::header::AUTHORIZATION, http::header::HOST, REQUEST_ID].contains(name)
+        || name.as_str().starts_with(PREFIX)
+        || name.as_str().starts_with("x-forwarded-")
 }
 
 #[cfg(test)]
@@ -121,6 +133,21 @@ mod tests {
         strip_hop_by_hop(&mut headers, false);
 
         assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn connection_cannot_name_away_what_we_rely_on() {
+        let kept = ["authorization", "host", "x-request-id", "x-meshbase-project", "x-forwarded-for"];
+        let mut headers = HeaderMap::new();
+        for name in kept {
+            headers.insert(name, HeaderValue::from_static("1"));
+            headers.append("connection", HeaderValue::from_static(name));
+        }
+
+        strip_hop_by_hop(&mut headers, false);
+
+        assert_eq!(headers.len(), kept.len());
+        assert!(kept.iter().all(|name| headers.contains_key(*name)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod config;
+mod connection;
 pub mod error;
 pub mod gcra;
 pub mod header;

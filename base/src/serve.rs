@@ -4,21 +4,28 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::connection::Connection;
 use crate::{Body, Request, Response};
 
-/// A client must send its request's head within this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client must send its request's head within this time. hyper counts from the end of the answer before, so this is
+/// also how long a connection may rest between two requests: longer than clients keep one in their pools, which is
+/// often 60 s, so that it is they who close it and no request meets a closing connection. What slow heads can hold in
+/// that time is bounded by [`MAX_CONNECTIONS`] and [`MAX_HEAD_BYTES`].
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// Connections open at once on one listener, upgraded ones too; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 10_000;
 /// Largest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Pause after `accept` failed, usually because file descriptors ran out.
@@ -74,9 +81,24 @@ impl Listener {
 
 /// Serves `service` until `stop` is cancelled, then finishes what is in flight for at most `grace`.
 ///
-/// HTTP/1.1 with upgrades. A connection that has not sent its head in 10 s is closed.
+/// HTTP/1.1 with upgrades. A connection that rests or has not sent its head for 75 s is closed, and so is one whose
+/// peer reads nothing of its answer for 60 s. At most 10,000 are open at once.
 pub async fn serve<S>(listener: Listener, service: S, stop: CancellationToken, grace: Duration)
 where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    serve_within(places, listener, service, stop, grace).await;
+}
+
+async fn serve_within<S>(
+    places: Arc<Semaphore>,
+    listener: Listener,
+    service: S,
+    stop: CancellationToken,
+    grace: Duration,
+) where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
@@ -84,7 +106,7 @@ where
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener) => match accepted {
+            accepted = accept(&listener, &places) => match accepted {
                 Ok((stream, remote)) => spawn(stream, remote, service.clone(), &connections),
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
@@ -99,29 +121,27 @@ where
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-async fn accept(listener: &Listener) -> io::Result<(Box<dyn Stream>, Option<RemoteAddr>)> {
+/// Waits for a place, then for a client: who finds no place waits in the kernel's backlog and costs us nothing.
+async fn accept(
+    listener: &Listener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(Connection, Option<RemoteAddr>)> {
+    let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
     match listener {
         Listener::Tcp(listener) => {
             let (stream, remote) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok((Box::new(stream), Some(RemoteAddr(remote))))
+            Ok((Connection::new(Box::new(stream), place), Some(RemoteAddr(remote))))
         }
         Listener::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;
-            Ok((Box::new(stream), None))
+            Ok((Connection::new(Box::new(stream), place), None))
         }
     }
 }
 
-fn spawn<S>(
-    stream: Box<dyn Stream>,
-    remote: Option<RemoteAddr>,
-    mut service: S,
-    connections: &GracefulShutdown,
-) where
+fn spawn<S>(stream: Connection, remote: Option<RemoteAddr>, mut service: S, connections: &GracefulShutdown)
+where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
@@ -143,4 +163,81 @@ fn spawn<S>(
             tracing::debug!(error = %error, "connection ended");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    async fn hello(_: Request) -> Result<Response, Infallible> {
+        Ok(Response::new(Body::from("hello")))
+    }
+
+    /// Sends one request and reads its answer to the end.
+    async fn ask(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin)) -> io::Result<()> {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The client's end, and what must live as long: connections drain when it goes.
+    async fn connect() -> (DuplexStream, GracefulShutdown) {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let connection = Connection::new(Box::new(theirs), place);
+        let connections = GracefulShutdown::new();
+        spawn(connection, None, tower::service_fn(hello), &connections);
+        (ours, connections)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_may_rest_for_a_minute_between_requests() {
+        let (mut client, _connections) = connect().await;
+
+        for _ in 0..3 {
+            ask(&mut client).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(65)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_is_cut_off() {
+        let (mut client, _connections) = connect().await;
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let started = tokio::time::Instant::now();
+
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+
+        assert_eq!(started.elapsed().as_secs(), HEADER_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_waits_for_one() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (places, stop) = (Arc::new(Semaphore::new(1)), CancellationToken::new());
+        let served =
+            serve_within(places.clone(), listener, tower::service_fn(hello), stop.clone(), Duration::ZERO);
+        let served = tokio::spawn(served);
+        let mut first = tokio::net::TcpStream::connect(address).await.unwrap();
+        ask(&mut first).await.unwrap();
+
+        let mut second = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut asking = tokio::spawn(async move { ask(&mut second).await });
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut asking).await;
+
+        assert!(early.is_err(), "the only place is taken");
+        drop(first);
+        asking.await.unwrap().unwrap();
+        stop.cancel();
+        served.await.unwrap();
+    }
 }

@@ -50,9 +50,12 @@ const fn rule(name: &'static str, path: Path, service: &'static str, key: KeyRul
 }
 
 /// Tried in order; the first match decides.
-static TABLE: [Rule; 12] = [
+static TABLE: [Rule; 14] = [
     rule("auth_verify", Path::Exact("/auth/v1/verify"), "auth", KeyRule::Open),
-    rule("auth_jwks", Path::Exact("/auth/v1/.well-known/jwks.json"), "auth", KeyRule::Open),
+    // a browser goes there by itself, and comes back from the provider
+    rule("auth_authorize", Path::Exact("/auth/v1/authorize"), "auth", KeyRule::Open),
+    rule("auth_callback", Path::Exact("/auth/v1/callback"), "auth", KeyRule::Open),
+    rule("auth_well_known", Path::Prefix("/auth/v1/.well-known/"), "auth", KeyRule::Open),
     rule("auth_health", Path::Exact("/auth/v1/health"), "auth", KeyRule::Open),
     rule("auth", Path::Prefix("/auth/v1/"), "auth", KeyRule::Key),
     // the description of the whole schema, as the original's edge has it
@@ -117,6 +120,11 @@ mod tests {
 
         assert_eq!(rule_of("/auth/v1/verify").unwrap(), ("auth", KeyRule::Open));
         assert_eq!(rule_of("/auth/v1/verify/x").unwrap(), ("auth", KeyRule::Key));
+        assert_eq!(rule_of("/auth/v1/authorize").unwrap(), ("auth", KeyRule::Open));
+        assert_eq!(rule_of("/auth/v1/callback").unwrap(), ("auth", KeyRule::Open));
+        assert_eq!(rule_of("/auth/v1/callback/x").unwrap(), ("auth", KeyRule::Key));
+        assert_eq!(rule_of("/auth/v1/.well-known/jwks.json").unwrap(), ("auth", KeyRule::Open));
+        assert_eq!(rule_of("/auth/v1/.well-known").unwrap(), ("auth", KeyRule::Key));
         assert_eq!(rule_of("/auth/v1/token").unwrap(), ("auth", KeyRule::Key));
         assert_eq!(rule_of("/rest/v1/").unwrap(), ("data", KeyRule::ServiceKey));
         assert_eq!(rule_of("/rest/v1/todos").unwrap(), ("data", KeyRule::Key));

@@ -3,7 +3,7 @@
 use base::error::{OrInternal, PAYLOAD_TOO_LARGE};
 use base::{Body, Code, Request, Response, Result, header};
 use common::Outbound;
-use http::header::{CONTENT_LENGTH, HOST, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, COOKIE, Entry, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::Limited;
 use mesh::outbound::Cause;
@@ -39,13 +39,12 @@ pub(crate) fn prepare(
     let headers = request.headers_mut();
     header::strip_own(headers);
     check_trace(headers);
+    drop_console_cookie(headers);
     let prefix = HeaderValue::from_str(prefix.trim_end_matches('/')).or_internal()?;
     set_forwarded(headers, &client, prefix)?;
     headers.remove(HOST);
     headers.insert(header::PROJECT, HeaderValue::from_str(pass.project.as_str()).or_internal()?);
-    if let Some(origin) = origins.public(&client) {
-        headers.insert(header::ORIGIN, HeaderValue::from_str(&origin).or_internal()?);
-    }
+    headers.insert(header::ORIGIN, HeaderValue::from_str(&origins.public(&client)).or_internal()?);
     if let Some(ip) = client.ip {
         headers.insert(header::CLIENT_IP, HeaderValue::from_str(&ip.to_string()).or_internal()?);
     }
@@ -80,7 +79,30 @@ fn override_method(request: &mut Request) {
     }
 }
 
+/// Takes the console's cookie out: browsers send it to every port of the host, and it is none of a service's business.
+fn drop_console_cookie(headers: &mut HeaderMap) {
+    let is_console = |pair: &[u8]| {
+        let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
+        name.trim_ascii() == header::CONSOLE_COOKIE.as_bytes()
+    };
+    let Entry::Occupied(cookies) = headers.entry(COOKIE) else { return };
+    let (_, cookies) = cookies.remove_entry_mult();
+    let cookies: Vec<HeaderValue> = cookies.collect();
+    for cookies in cookies {
+        let pairs = cookies.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii);
+        let kept: Vec<&[u8]> = pairs.filter(|pair| !is_console(pair)).collect();
+        if let Ok(kept) = HeaderValue::from_bytes(&kept.join(&b"; "[..]))
+            && !kept.is_empty()
+        {
+            headers.append(COOKIE, kept);
+        }
+    }
+}
+
 /// The client's trace goes on as it is; a malformed one goes no further (W3C Trace Context §3.2).
+///
+/// None is made up in its place: a trace begins where somebody records it, and a service can then tell that its client
+/// sent none. What ties one request's records together is the request id.
 fn check_trace(headers: &mut HeaderMap) {
     let good = |value: &HeaderValue| {
         let parts: Vec<&[u8]> = value.as_bytes().split(|b| *b == b'-').collect();
@@ -125,4 +147,27 @@ fn limit_body(request: Request, limit: u64) -> Result<Request> {
     }
     let limit = usize::try_from(limit).or_internal()?;
     Ok(request.map(|body| Body::new(Limited::new(body, limit))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_consoles_cookie_goes_and_others_stay() {
+        let after = |sent: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for cookies in sent {
+                headers.append(COOKIE, HeaderValue::from_str(cookies).unwrap());
+            }
+            drop_console_cookie(&mut headers);
+            headers.get_all(COOKIE).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<String>>()
+        };
+
+        assert_eq!(after(&["a=1; meshbase_console=secret;b=2"]), ["a=1; b=2"]);
+        assert_eq!(after(&["meshbase_console=secret", "a=meshbase_console=1"]), ["a=meshbase_console=1"]);
+        assert_eq!(after(&["a=1; meshbase_console = secret"]), ["a=1"]);
+        assert!(after(&["meshbase_console=secret"]).is_empty());
+        assert!(after(&[]).is_empty());
+    }
 }

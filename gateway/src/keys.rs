@@ -13,6 +13,7 @@ use common::claims::{self, Claims};
 use common::project::{Document, ProjectRef};
 use common::{Projects, projects::PROJECT_NOT_FOUND};
 use http::header::AUTHORIZATION;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use moka::future::Cache;
@@ -64,14 +65,21 @@ pub(crate) struct Keyring {
 impl Keyring {
     pub(crate) fn new(projects: Projects, domain: String, clock: Clock) -> Keyring {
         let role_tokens = Cache::builder().max_capacity(10_000).time_to_live(ROLE_TOKEN_REUSE).build();
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
         Keyring { projects, domain, clock, role_tokens }
     }
 
     /// Finds the request's project, checks its key, and leaves a token in `Authorization`.
     ///
-    /// The key itself goes no further. Errors: 401 for a missing, wrong or foreign key, 404 for an unknown project.
-    pub(crate) async fn admit(&self, request: &mut Request, rule: &Rule) -> Result<Pass> {
-        let by_host = self.by_host(request)?;
+    /// The key itself goes no further. Errors: 401 for a missing, wrong or foreign key, also one of a project that is
+    /// unknown; 404 for an unknown project at the host.
+    pub(crate) async fn admit(
+        &self,
+        request: &mut Request,
+        rule: &Rule,
+        host: Option<&Authority>,
+    ) -> Result<Pass> {
+        let by_host = self.by_host(host)?;
         let key = take_key(request)?;
         let Some(key) = key else {
             if rule.key != KeyRule::Open {
@@ -96,18 +104,9 @@ impl Keyring {
     }
 
     /// The project that the host's first label names; none for the bare domain, an address, or a foreign host.
-    fn by_host(&self, request: &Request) -> Result<Option<ProjectRef>> {
-        let host = request.uri().host().or_else(|| {
-            let host = request.headers().get(http::header::HOST)?.to_str().ok()?;
-            Some(
-                host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name),
-            )
-        });
-        let label = host.and_then(|host| host.strip_suffix(self.domain.as_str())?.strip_suffix('.'));
-        match label {
-            None => Ok(None),
-            Some(label) => label.to_ascii_lowercase().parse().map(Some).map_err(|_| no_project()),
-        }
+    fn by_host(&self, host: Option<&Authority>) -> Result<Option<ProjectRef>> {
+        let label = host.and_then(|host| host.host().strip_suffix(self.domain.as_str())?.strip_suffix('.'));
+        label.map(|label| label.parse().map_err(|_| no_project())).transpose()
     }
 
     /// The project of a request without a key: its host's; without one, the only project there is.
@@ -120,7 +119,7 @@ impl Keyring {
                     .with_hint("there are several: use the host <project>.<domain>, or send an apikey")
             })?,
         };
-        self.projects.get(&reference).await.map_err(hide_project)
+        self.projects.get(&reference).await.map_err(|error| if_unknown(error, no_project()))
     }
 
     async fn by_key(&self, key: &str, by_host: Option<&ProjectRef>) -> Result<(Arc<Document>, Role)> {
@@ -129,7 +128,7 @@ impl Keyring {
         }
         let reference =
             named_project(key).or_else(|| by_host.cloned()).unwrap_or_else(ProjectRef::default_project);
-        let project = self.projects.get(&reference).await.map_err(hide_project)?;
+        let project = self.project_of_key(&reference).await?;
         let claims = claims::verify(key, &project, self.clock.unix(), 0).map_err(|_| wrong_key())?;
         let role = role(&claims).ok_or_else(wrong_key)?;
         Ok((project, role))
@@ -138,10 +137,15 @@ impl Keyring {
     async fn by_opaque_key(&self, key: &str) -> Result<(Arc<Document>, Role)> {
         let hash = sha256_hex(key);
         let reference = self.projects.by_api_key(&hash).await?.ok_or_else(wrong_key)?;
-        let project = self.projects.get(&reference).await.map_err(hide_project)?;
+        let project = self.project_of_key(&reference).await?;
         let stored = project.keys.api.iter().find(|stored| same(&stored.hash, &hash));
         let role = stored.and_then(|stored| Role::parse(&stored.role)).ok_or_else(wrong_key)?;
         Ok((project, role))
+    }
+
+    /// Which projects exist is nobody's business: an unknown one under a key is a wrong key.
+    async fn project_of_key(&self, reference: &ProjectRef) -> Result<Arc<Document>> {
+        self.projects.get(reference).await.map_err(|error| if_unknown(error, wrong_key()))
     }
 
     /// What goes into `Authorization`: the legacy key itself, or a role token in the place of an opaque one.
@@ -240,7 +244,7 @@ fn no_project() -> Error {
     NOT_FOUND.error("no such project")
 }
 
-/// Which projects exist is nobody's business: an unknown one under a key is a wrong key.
-fn hide_project(error: Error) -> Error {
-    if error.code.name() == PROJECT_NOT_FOUND.name() { no_project() } else { error }
+/// `instead` if `error` says that there is no such project.
+fn if_unknown(error: Error, instead: Error) -> Error {
+    if error.code.name() == PROJECT_NOT_FOUND.name() { instead } else { error }
 }

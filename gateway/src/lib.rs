@@ -65,6 +65,9 @@ impl Gateway {
     /// Answers one request.
     pub async fn answer(&self, mut request: Request) -> Response {
         let started = Instant::now();
+        // before anything of ours is on the request: the client's `Connection` is about its own headers
+        let upgrade = request.headers().contains_key(http::header::UPGRADE);
+        header::strip_hop_by_hop(request.headers_mut(), upgrade);
         let request_id = self.identify(&mut request);
         let method = request.method().clone();
         let from_browser = cors::Asked::of(&request);
@@ -109,8 +112,8 @@ impl Gateway {
         edge::check_path(request.uri().path())?;
         let rule = edge::find(request.uri().path())?;
         record.operation = rule.name.to_owned();
-        let client = self.0.origins.client(&request);
-        let pass = self.0.keys.admit(&mut request, rule).await?;
+        let client = self.0.origins.client(&request)?;
+        let pass = self.0.keys.admit(&mut request, rule, client.host.as_ref()).await?;
         record.project = Some(pass.project.to_string());
         let request = forward::prepare(request, rule, &pass, client, &self.0.origins)?;
         forward::send(&self.0.outbound, request).await

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use base::Request;
+use base::error::BAD_REQUEST;
 use base::serve::RemoteAddr;
+use base::{Error, Request, Result};
 use http::HeaderMap;
 use http::header::HOST;
 use http::uri::Authority;
@@ -16,7 +17,7 @@ pub(crate) struct Client {
     pub(crate) ip: Option<IpAddr>,
     /// `http` or `https`, as the client spoke it.
     pub(crate) scheme: &'static str,
-    /// The host it asked for.
+    /// The host it asked for, in the one spelling of [`host`].
     pub(crate) host: Option<Authority>,
 }
 
@@ -31,26 +32,30 @@ impl Origins {
         Origins { trusted: config.trusted_proxies.clone(), public_url }
     }
 
-    pub(crate) fn client(&self, request: &Request) -> Client {
+    /// Errors: 400 for a host that cannot be told.
+    pub(crate) fn client(&self, request: &Request) -> Result<Client> {
         let remote = request.extensions().get::<RemoteAddr>().map(|RemoteAddr(addr)| addr.ip());
         let headers = request.headers();
         let behind_proxy = remote.is_some_and(|ip| self.trusts(ip));
         let scheme = headers.get("x-forwarded-proto").filter(|_| behind_proxy);
-        Client {
+        Ok(Client {
             ip: if behind_proxy { self.forwarded_for(headers).or(remote) } else { remote },
             scheme: if scheme.is_some_and(|scheme| scheme == "https") { "https" } else { "http" },
-            host: host(request),
-        }
+            host: host(request)?,
+        })
     }
 
     /// The address that links start with. Another host than a loopback one is not believed: whoever asks for a
-    /// password reset must not choose where its link points.
-    pub(crate) fn public(&self, client: &Client) -> Option<String> {
+    /// password reset must not choose where its link points. Without a better one links lead to this machine, until
+    /// `--public-url` says where it is; everything else works meanwhile.
+    pub(crate) fn public(&self, client: &Client) -> String {
         if let Some(url) = &self.public_url {
-            return Some(url.clone());
+            return url.clone();
         }
-        let host = client.host.as_ref().filter(|host| is_loopback(host.host()))?;
-        Some(format!("{}://{host}", client.scheme))
+        match client.host.as_ref().filter(|host| is_loopback(host.host())) {
+            Some(host) => format!("{}://{host}", client.scheme),
+            None => "http://localhost".to_owned(),
+        }
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
@@ -78,16 +83,33 @@ fn address(hop: &str) -> Option<IpAddr> {
     ip.map(|ip: IpAddr| ip.to_canonical())
 }
 
-/// The one host that the request names; the request line's if it has one.
-fn host(request: &Request) -> Option<Authority> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.clone());
-    }
+/// The one host that the request names, the request line's if it has one: in lower case, without the root's dot and
+/// without a user. Whoever decides by host asks here, so that no two of us read the same request differently.
+///
+/// Errors: 400 for more than one `Host`, or one that is no host (RFC 9112 §3.2).
+fn host(request: &Request) -> Result<Option<Authority>> {
     let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(one), None) => one.to_str().ok()?.parse().ok(),
-        _ => None,
+    let (header, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return Err(bad_host());
     }
+    let named = match (request.uri().authority(), header) {
+        (Some(authority), _) => authority.clone(),
+        (None, Some(header)) if !header.is_empty() => {
+            Authority::try_from(header.as_bytes()).map_err(|_| bad_host())?
+        }
+        (None, _) => return Ok(None),
+    };
+    let name = named.host().trim_end_matches('.').to_ascii_lowercase();
+    if name.is_empty() {
+        return Err(bad_host());
+    }
+    let plain = named.port_u16().map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
+    plain.parse().map(Some).map_err(|_| bad_host())
+}
+
+fn bad_host() -> Error {
+    BAD_REQUEST.error("the request names no single host")
 }
 
 /// Whether a host name can only mean this machine.
@@ -124,7 +146,7 @@ mod tests {
         let request =
             request("203.0.113.9", &[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")]);
 
-        let client = origins(&["10.0.0.0/8"]).client(&request);
+        let client = origins(&["10.0.0.0/8"]).client(&request).unwrap();
 
         assert_eq!(client.ip, Some("203.0.113.9".parse().unwrap()));
         assert_eq!(client.scheme, "http");
@@ -135,20 +157,39 @@ mod tests {
         let forwarded =
             [("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.0.0.2"), ("x-forwarded-proto", "https")];
 
-        let client = origins(&["10.0.0.0/8"]).client(&request("10.0.0.1", &forwarded));
+        let client = origins(&["10.0.0.0/8"]).client(&request("10.0.0.1", &forwarded)).unwrap();
 
         assert_eq!(client.ip, Some("198.51.100.7".parse().unwrap()));
         assert_eq!(client.scheme, "https");
     }
 
     #[test]
-    fn links_never_point_to_a_host_that_the_client_made_up() {
-        let public =
-            |host| origins(&[]).public(&origins(&[]).client(&request("127.0.0.1", &[("host", host)])));
+    fn a_host_has_one_spelling() {
+        let named = |value: &str| host(&request("127.0.0.1", &[("host", value)])).map(|host| host.unwrap());
 
-        assert_eq!(public("shop.localhost:54321").as_deref(), Some("http://shop.localhost:54321"));
-        assert_eq!(public("127.0.0.1:54321").as_deref(), Some("http://127.0.0.1:54321"));
-        assert_eq!(public("evil.example"), None);
-        assert_eq!(public("localhost.evil.example"), None);
+        for spelling in
+            ["shop.localhost:80", "shop.LOCALHOST:80", "Shop.localhost.:80", "me@shop.localhost..:80"]
+        {
+            assert_eq!(named(spelling).unwrap(), "shop.localhost:80", "{spelling}");
+        }
+        assert_eq!(named("[::1]:80").unwrap(), "[::1]:80");
+        for bad in [".", "a b", "a/b", ":80"] {
+            assert_eq!(named(bad).unwrap_err().status(), 400, "{bad}");
+        }
+        assert!(host(&request("127.0.0.1", &[])).unwrap().is_none());
+        let two = request("127.0.0.1", &[("host", "a.localhost"), ("host", "b.localhost")]);
+        assert_eq!(host(&two).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn links_never_point_to_a_host_that_the_client_made_up() {
+        let public = |host| {
+            origins(&[]).public(&origins(&[]).client(&request("127.0.0.1", &[("host", host)])).unwrap())
+        };
+
+        assert_eq!(public("shop.localhost:54321"), "http://shop.localhost:54321");
+        assert_eq!(public("127.0.0.1:54321"), "http://127.0.0.1:54321");
+        assert_eq!(public("evil.example"), "http://localhost");
+        assert_eq!(public("localhost.evil.example"), "http://localhost");
     }
 }

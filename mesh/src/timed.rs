@@ -26,8 +26,10 @@ impl std::error::Error for TooSlow {}
 struct Timed {
     body: Body,
     sleep: Pin<Box<Sleep>>,
-    /// Set if each frame starts the clock anew.
+    /// Set if each wait for a frame starts the clock anew.
     idle: Option<Duration>,
+    /// Whether somebody was told to wait for the next frame.
+    waiting: bool,
     /// Fires when the body ended or was dropped.
     ended: Option<oneshot::Sender<()>>,
 }
@@ -37,7 +39,8 @@ pub(crate) fn until(body: Body, deadline: Instant) -> Body {
     wrap(body, deadline, None, None)
 }
 
-/// `body`, with no pause longer than `idle` while somebody waits for its next byte.
+/// `body`, with no pause longer than `idle` while somebody waits for its next byte. A reader may take its time: only
+/// the producer is on the clock.
 pub(crate) fn with_idle(body: Body, idle: Duration) -> Body {
     wrap(body, Instant::now() + idle, Some(idle), None)
 }
@@ -52,7 +55,13 @@ fn wrap(body: Body, deadline: Instant, idle: Option<Duration>, ended: Option<one
     if body.is_end_stream() {
         return body;
     }
-    Body::new(Timed { body, sleep: Box::pin(tokio::time::sleep_until(deadline)), idle, ended })
+    Body::new(Timed {
+        body,
+        sleep: Box::pin(tokio::time::sleep_until(deadline)),
+        idle,
+        waiting: false,
+        ended,
+    })
 }
 
 impl http_body::Body for Timed {
@@ -65,15 +74,17 @@ impl http_body::Body for Timed {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => {
-                if let Some(idle) = self.idle {
-                    self.sleep.as_mut().reset(Instant::now() + idle);
-                }
+                self.waiting = false;
                 if frame.is_none() || self.body.is_end_stream() {
                     self.ended.take();
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => {
+                if let Some(idle) = self.idle.filter(|_| !self.waiting) {
+                    self.sleep.as_mut().reset(Instant::now() + idle);
+                }
+                self.waiting = true;
                 ready!(self.sleep.as_mut().poll(cx));
                 Poll::Ready(Some(Err(TooSlow.into())))
             }
@@ -86,5 +97,51 @@ impl http_body::Body for Timed {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(1);
+
+    /// Three frames, each `pause` after it was asked for.
+    fn frames(pause: Duration) -> Body {
+        Body::from_stream(stream::unfold(0, move |n| async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            (n < 3).then_some((Ok::<_, Infallible>(Bytes::from_static(b".")), n + 1))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_pauses_is_not_cut_off() {
+        for pause in [Duration::ZERO, IDLE / 2] {
+            let mut body = with_idle(frames(pause), IDLE);
+            for _ in 0..3 {
+                sleep(IDLE * 3).await;
+                body.frame().await.unwrap().unwrap();
+            }
+            sleep(IDLE * 3).await;
+            assert!(body.frame().await.is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_producer_that_stalls_is_cut_off() {
+        let started = Instant::now();
+
+        let cut = with_idle(frames(IDLE * 2), IDLE).frame().await.unwrap();
+
+        assert!(cut.is_err());
+        assert!(started.elapsed() < IDLE * 2);
     }
 }

@@ -77,7 +77,7 @@ async fn the_service_sees_its_own_host_the_peer_and_no_unproven_header() {
         .header("x-meshbase-peer", "auth")
         .header("x-meshbase-project", "shop")
         .header("x-meshbase-origin", "http://evil")
-        .header("connection", "x-hop")
+        .header("connection", "x-hop, x-meshbase-project")
         .header("x-hop", "1")
         .body(Body::empty())
         .unwrap();
@@ -238,6 +238,7 @@ async fn a_websocket_echo_passes_a_local_endpoint() {
     }
     socket.close(None).await.unwrap();
     while socket.next().await.is_some() {}
+    drop(socket);
 
     let ended = async {
         while !call.events.lock().unwrap().iter().any(|event| matches!(event, Event::UpgradeEnded { .. })) {

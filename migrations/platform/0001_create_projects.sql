@@ -38,7 +38,7 @@ CREATE TABLE platform.token_keys (
     PRIMARY KEY (project_id, id)
 );
 
--- `sb_secret_…` keys are shown once, so `sealed` is empty; publishable and legacy keys are public or derived.
+-- Keys are shown once and kept as hashes; `prefix` tells people which one it is. Legacy keys are derived, not kept.
 CREATE TABLE platform.api_keys (
     id         uuid PRIMARY KEY,
     project_id uuid NOT NULL REFERENCES platform.projects ON DELETE CASCADE,

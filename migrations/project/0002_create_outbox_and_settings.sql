@@ -14,11 +14,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON meshbase.jobs TO supabase_auth_admin, su
 -- What the event triggers of this database go by.
 CREATE TABLE meshbase.settings (
     singleton       boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    default_deny    boolean NOT NULL DEFAULT true,
-    exposed_schemas text[] NOT NULL DEFAULT ARRAY['public', 'graphql_public']
+    default_deny    boolean NOT NULL DEFAULT true
 );
 COMMENT ON COLUMN meshbase.settings.default_deny IS
-    'whether a table created in an exposed schema gets row-level security at once';
+    'whether a table gets row-level security as soon as it is created';
 INSERT INTO meshbase.settings DEFAULT VALUES;
 -- the project's owner decides
 GRANT USAGE ON SCHEMA meshbase TO postgres;

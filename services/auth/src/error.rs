@@ -160,8 +160,8 @@ fn class(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Class::Away,
         sqlx::Error::Database(database) => match database.code().as_deref() {
-            // invalid byte sequence, untranslatable character, NUL in jsonb
-            Some("22021" | "22P05") => Class::Text,
+            // too long for its column, invalid byte sequence, untranslatable character, NUL in jsonb
+            Some("22001" | "22021" | "22P05") => Class::Text,
             // connection exceptions, insufficient resources, operator intervention, serialization, deadlock
             Some(code)
                 if ["08", "53", "57"].iter().any(|class| code.starts_with(class))

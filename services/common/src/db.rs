@@ -9,6 +9,7 @@ use base::header::{FAULT, Fault};
 use base::{Error, Result};
 use moka::future::Cache;
 use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Postgres, Transaction};
@@ -63,7 +64,11 @@ struct Pool {
 impl Databases {
     /// Opens nothing yet.
     pub fn new(projects: Projects, budget: Budget) -> Databases {
-        let pools = Cache::builder().max_capacity(budget.projects()).time_to_idle(budget.idle).build();
+        let pools = Cache::builder()
+            .max_capacity(budget.projects())
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(budget.idle)
+            .build();
         Databases { pools, projects, budget }
     }
 
@@ -186,10 +191,20 @@ pub async fn set_local(tx: &mut Tx, settings: &[(&str, String)]) -> Result<()> {
     Ok(())
 }
 
-/// Whether nothing listens where the database should be: it may be stopped for being idle.
+/// Whether nothing serves where the database should be: it was stopped for being idle, or is just stopping or
+/// starting. Waking it waits for either.
 pub fn is_asleep(error: &sqlx::Error) -> bool {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
-    matches!(error, sqlx::Error::Io(io) if matches!(io.kind(), ConnectionRefused | NotFound))
+    match error {
+        sqlx::Error::Io(io) => matches!(io.kind(), ConnectionRefused | NotFound),
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| is_stopping(&code)),
+        _ => false,
+    }
+}
+
+/// Whether an SQLSTATE says that the server is stopping or starting: `admin_shutdown`, `cannot_connect_now`.
+pub fn is_stopping(sqlstate: &str) -> bool {
+    matches!(sqlstate, "57P01" | "57P03")
 }
 
 fn unavailable_db(error: sqlx::Error) -> Error {

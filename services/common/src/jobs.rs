@@ -83,18 +83,23 @@ pub async fn release(tx: &mut Tx, job: Held) -> Result<bool> {
 /// A failure is logged, and the job is due again after 1 s, 2 s, 4 s … up to an hour.
 pub async fn run_due<T, F, W>(db: &Db, kind: &str, work: F) -> Result<usize>
 where
-    T: DeserializeOwned + Send + Unpin + 'static,
+    T: DeserializeOwned + Send,
     F: Fn(T) -> W + Send + Sync,
     W: Future<Output = Result<()>> + Send,
 {
     let mut done = 0;
     loop {
-        let jobs: Vec<(i64, Json<T>)> = claim(db, kind).await?;
+        let jobs = claim(db, kind).await?;
         if jobs.is_empty() {
             return Ok(done);
         }
         for (id, Json(payload)) in jobs {
-            match work(payload).await {
+            // one that cannot be read must not keep the others from being done
+            let outcome = match serde_json::from_value(payload) {
+                Ok(payload) => work(payload).await,
+                Err(error) => Err(base::Error::internal(error)),
+            };
+            match outcome {
                 Ok(()) => {
                     finish(db, id).await?;
                     done += 1;
@@ -108,10 +113,7 @@ where
     }
 }
 
-async fn claim<T>(db: &Db, kind: &str) -> Result<Vec<(i64, Json<T>)>>
-where
-    T: DeserializeOwned + Send + Unpin + 'static,
-{
+async fn claim(db: &Db, kind: &str) -> Result<Vec<(i64, Json<serde_json::Value>)>> {
     let mut tx = db.begin().await?;
     let jobs = sqlx::query_as(
         "UPDATE meshbase.jobs SET due_at = now() + make_interval(secs => $3), attempts = attempts + 1 \

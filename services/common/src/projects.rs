@@ -60,6 +60,8 @@ struct Inner {
     owners: Cache<String, ProjectRef>,
     sole: Cache<(), Option<ProjectRef>>,
     seen: AtomicI64,
+    /// Held while a document is written to disk.
+    keeping: tokio::sync::Mutex<()>,
 }
 
 impl Projects {
@@ -76,6 +78,7 @@ impl Projects {
                 .build(),
             sole: Cache::builder().max_capacity(1).time_to_live(Duration::from_secs(60)).build(),
             seen: AtomicI64::new(0),
+            keeping: tokio::sync::Mutex::new(()),
         }));
         let watcher = projects.clone();
         tasks.spawn(async move { watcher.watch().await });
@@ -105,9 +108,10 @@ impl Projects {
             Err(error) => return self.last_good(reference).await.ok_or(error),
         };
         let document = Arc::new(document);
+        self.0.documents.insert(reference.clone(), document.clone()).await;
         // a change that arrived meanwhile may be newer than what was fetched: use it once, keep it not
-        if self.0.seen.load(Ordering::Acquire) == before {
-            self.0.documents.insert(reference.clone(), document.clone()).await;
+        if self.0.seen.load(Ordering::Acquire) != before {
+            self.0.documents.invalidate(reference).await;
         }
         Ok(document)
     }
@@ -192,19 +196,21 @@ impl Projects {
         Ok(())
     }
 
+    /// First says that something changed, then forgets: see the other side in [`Projects::get`].
     async fn apply(&self, change: Change) {
+        self.0.seen.fetch_max(change.version, Ordering::AcqRel);
         if let Some(reference) = &change.reference {
             self.0.documents.invalidate(reference).await;
             self.0.absent.invalidate_all();
             self.0.owners.invalidate_all();
             self.0.sole.invalidate_all();
         }
-        self.0.seen.fetch_max(change.version, Ordering::AcqRel);
     }
 
     /// Writes the document beside its final place and renames it, so that a crash leaves the old or the new one.
     async fn keep(&self, document: &Document) {
         let path = self.0.last_good.join(format!("{}.json", document.reference));
+        let _turn = self.0.keeping.lock().await;
         let written = async {
             tokio::fs::create_dir_all(&self.0.last_good).await?;
             let fresh = path.with_extension("new");

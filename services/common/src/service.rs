@@ -237,7 +237,8 @@ impl<S: Sync> FromRequestParts<S> for Project {
     }
 }
 
-/// The calling service's name, from its mesh identity; absent for a request from the edge.
+/// The calling service's name, from its mesh identity; `gateway` for a request from the edge. Absent if the request
+/// came past the sidecar.
 pub struct Peer(pub String);
 
 impl<S: Sync> OptionalFromRequestParts<S> for Peer {

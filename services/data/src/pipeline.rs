@@ -75,7 +75,7 @@ impl<'a> Call<'a> {
             Err(error) if missing::may_be_stale(&error) => error,
             Err(error) => return Err(error),
         };
-        match self.data.actives.after_miss(&self.active, &schema).await? {
+        match self.data.actives.after_miss(&self.active).await? {
             Some(fresh) => Ok((look(&self.request, &fresh)?, fresh)),
             None => Err(error),
         }

@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::get;
 use axum::{Json, Router};
 use base::error::UNAUTHORIZED;
+use base::header::CONSOLE_COOKIE;
 use base::{Response, Result, Secret};
 use common::project::ProjectRef;
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
@@ -17,7 +18,6 @@ use serde::Deserialize;
 use crate::Platform;
 use crate::models::inbox::Mail;
 
-const COOKIE_NAME: &str = "meshbase_console";
 /// Mails are shown in a frame without scripts or origin; nothing is loaded from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-src 'self'; \
      form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
@@ -69,7 +69,7 @@ fn log_in(console: &Console, token: &str, path: &str) -> Response {
     if !console.token.matches(token) {
         return (UNAUTHORIZED.status(), "this token is not the console's\n").into_response();
     }
-    let cookie = format!("{COOKIE_NAME}={token}; HttpOnly; SameSite=Strict; Path=/");
+    let cookie = format!("{CONSOLE_COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/");
     ([(SET_COOKIE, cookie)], Redirect::to(path)).into_response()
 }
 
@@ -78,7 +78,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
         headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
     bearer.or_else(|| {
         let cookies = headers.get(COOKIE)?.to_str().ok()?;
-        cookies.split(';').find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+        cookies.split(';').find_map(|pair| pair.trim().strip_prefix(CONSOLE_COOKIE)?.strip_prefix('='))
     })
 }
 

@@ -16,6 +16,7 @@ use common::seal::MasterKey;
 use common::service::{Envelope, onion};
 use common::{Dependencies, Service};
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,7 +36,12 @@ struct Inner {
     changes: changes::Changes,
     clock: base::Clock,
     random: base::Random,
+    /// Projects made at once. Each holds one of the pool's connections for seconds and needs another meanwhile.
+    creating: Semaphore,
 }
+
+/// How many projects are made at once; the others wait.
+const CREATED_AT_ONCE: usize = 2;
 
 impl Platform {
     /// Opens the platform on its migrated database and follows its changes.
@@ -47,7 +53,8 @@ impl Platform {
     ) -> Platform {
         let changes = changes::Changes::follow(db.clone(), &deps.tasks);
         let (clock, random) = (deps.clock.clone(), deps.random.clone());
-        Platform(Arc::new(Inner { db, master, provision, changes, clock, random }))
+        let creating = Semaphore::new(CREATED_AT_ONCE);
+        Platform(Arc::new(Inner { db, master, provision, changes, clock, random, creating }))
     }
 }
 
@@ -81,7 +88,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 ))]
 struct Document;
 
-/// Runs `migrations/platform` and opens a pool.
+/// Opens a pool on the platform's migrated database.
 pub async fn connect(options: sqlx::postgres::PgConnectOptions) -> Result<PgPool> {
     use base::error::OrInternal;
     sqlx::postgres::PgPoolOptions::new()

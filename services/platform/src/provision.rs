@@ -63,10 +63,12 @@ pub trait Provision: Send + Sync {
         placement: Placement,
     ) -> BoxFuture<'a, Result<Vec<Login>>>;
 
-    /// Returns when the project's database accepts connections; says where it is if that may change.
+    /// Returns when the project's database accepts connections and has our newest schemas; says where it is if that
+    /// may change. `admin` is the login that migrations run as.
     fn wake<'a>(
         &'a self,
         reference: &'a ProjectRef,
         placement: Placement,
+        admin: &'a Endpoint,
     ) -> BoxFuture<'a, Result<Option<Place>>>;
 }

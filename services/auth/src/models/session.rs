@@ -113,7 +113,7 @@ pub(crate) async fn with_user(connection: &mut PgConnection, id: Uuid) -> Result
             coalesce(s.refresh_token_counter, 0) AS "counter!", s.refreshed_at AT TIME ZONE 'UTC' AS refreshed_at,
             s.not_after,
             coalesce((SELECT jsonb_agg(jsonb_build_object('method', a.authentication_method, 'timestamp',
-                    extract(epoch FROM a.created_at)::bigint) ORDER BY a.created_at DESC)
+                    floor(extract(epoch FROM a.created_at))::bigint) ORDER BY a.created_at DESC)
                 FROM auth.mfa_amr_claims AS a WHERE a.session_id = s.id), '[]')
                 AS "amr!: crate::models::Authentications""#,
         "JOIN auth.sessions AS s ON s.user_id = u.id WHERE s.id = $1 AND s.oauth_client_id IS NULL",

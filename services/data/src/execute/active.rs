@@ -15,6 +15,7 @@ use common::service::Tasks;
 use common::{ProjectRef, Projects};
 use deadpool::managed::PoolError;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use tokio::sync::Mutex;
 use tokio_postgres::Config;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -52,7 +53,11 @@ struct Inner {
 impl Actives {
     /// Opens nothing yet.
     pub(crate) fn start(projects: Projects, budget: Budget, tasks: Tasks, clock: Clock) -> Actives {
-        let active = Cache::builder().max_capacity(budget.projects()).time_to_idle(budget.idle).build();
+        let active = Cache::builder()
+            .max_capacity(budget.projects())
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(budget.idle)
+            .build();
         let misses = Limiter::new(RELOADS_ON_MISS, MAX_COUNTED);
         let actives =
             Actives(Arc::new(Inner { active, projects, budget, tasks: tasks.clone(), clock, misses }));
@@ -97,18 +102,16 @@ impl Actives {
         Ok(entry.or_insert_with_if(fresh, |old| old.version != version).await.into_value())
     }
 
-    /// A newer schema than `seen`, if the project may reload for a name that was not found.
+    /// The schema as it is now, if the project may reload for a name that was not found.
     ///
     /// `None` when it reloaded too often of late: the name is not there.
-    pub(crate) async fn after_miss(
-        &self,
-        active: &Active,
-        seen: &SchemaCache,
-    ) -> Result<Option<Arc<SchemaCache>>> {
+    pub(crate) async fn after_miss(&self, active: &Active) -> Result<Option<Arc<SchemaCache>>> {
         if self.0.misses.check(active.reference.clone(), self.0.clock.now()).is_err() {
             return Ok(None);
         }
-        active.newer_than(seen.generation).await.map(Some)
+        // a load that is under way may have looked before the name was made
+        let begun = active.generation.load(Ordering::Relaxed);
+        active.newer_than(begun).await.map(Some)
     }
 
     /// Closes what nobody uses, for as long as the process lives.

@@ -114,9 +114,12 @@ pub(crate) fn config(endpoint: &Endpoint, connect_timeout: Duration) -> Config {
     config
 }
 
-/// Whether nothing listens where the database should be: it may be stopped for being idle.
+/// Whether nothing serves where the database should be: it was stopped for being idle, or is just stopping or starting.
 pub(crate) fn is_asleep(error: &Error) -> bool {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    if error.code().is_some_and(|state| common::db::is_stopping(state.code())) {
+        return true;
+    }
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {

@@ -3,4 +3,6 @@
 pub mod document;
 pub mod inbox;
 pub mod keys;
+mod logins;
 pub mod project;
+mod secrets;

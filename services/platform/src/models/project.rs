@@ -1,17 +1,17 @@
 //! Projects: creating, finding, listing, waking, and what their owner needs to use them.
 
 use base::error::OrInternal;
-use base::secret::sha256_hex;
 use base::{Code, Error, Result, Secret, Timestamp};
 use common::project::{Endpoint, ProjectRef};
 use common::projects::PROJECT_NOT_FOUND;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Platform;
-use crate::models::keys::{self, Pair};
-use crate::provision::{Login, Place, Placement};
+use crate::models::keys;
+use crate::provision::Placement;
 
 /// The reference is taken.
 pub const PROJECT_EXISTS: Code = Code::new(409, "project_exists");
@@ -65,10 +65,23 @@ pub struct Access {
 }
 
 impl Platform {
-    /// Makes a project with its database and keys.
+    /// Makes a project with its database and keys. Once begun it goes on though nobody waits for it any more: half a
+    /// project would be one that nobody can use or make again.
     ///
     /// Errors: `project_exists` (409).
     pub async fn create(&self, new: NewProject) -> Result<(StoredProject, Access)> {
+        let platform = self.clone();
+        tokio::spawn(async move { platform.create_alone(new).await }).await.or_internal()?
+    }
+
+    /// Of several that make the same project, one does and the others find it there.
+    async fn create_alone(&self, new: NewProject) -> Result<(StoredProject, Access)> {
+        let _turn = self.0.creating.acquire().await.or_internal()?;
+        let mut tx = self.0.db.begin().await.or_internal()?;
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", new.reference.as_str())
+            .execute(&mut *tx)
+            .await
+            .or_internal()?;
         if self.find(&new.reference).await?.is_some() {
             return Err(taken(&new.reference));
         }
@@ -84,8 +97,6 @@ impl Platform {
         let shared = new.jwt_secret.unwrap_or_else(|| Secret::new(random.token(48)));
         let publishable = keys::api_key("publishable", random);
         let secret = keys::api_key("secret", random);
-
-        let mut tx = self.0.db.begin().await.or_internal()?;
         self.insert(&mut tx, &project).await?;
         self.insert_logins(&mut tx, project.id, &logins).await?;
         self.insert_token_keys(&mut tx, &project, &shared).await?;
@@ -152,54 +163,11 @@ impl Platform {
     /// Returns when the project's database accepts connections; a database that moved gets its new address.
     pub async fn wake(&self, reference: &ProjectRef) -> Result<()> {
         let project = self.find(reference).await?.ok_or_else(|| not_found(reference))?;
-        match self.0.provision.wake(reference, project.placement).await? {
+        let admin = self.login(&project, "admin").await?;
+        match self.0.provision.wake(reference, project.placement, &admin).await? {
             Some(place) => self.move_logins(project.id, &place).await,
             None => Ok(()),
         }
-    }
-
-    /// Writes where the project's database is, if it is not there already.
-    async fn move_logins(&self, project: Uuid, place: &Place) -> Result<()> {
-        let mut tx = self.0.db.begin().await.or_internal()?;
-        let moved = sqlx::query!(
-            "UPDATE platform.logins
-             SET host = place.host, port = place.port
-             FROM (VALUES (false, $2::text, $3::integer), (true, $4::text, $5::integer)) AS place (owner, host, port)
-             WHERE project_id = $1 AND (service = 'owner') = place.owner
-               AND (logins.host, logins.port) IS DISTINCT FROM (place.host, place.port)",
-            project,
-            place.services.0,
-            i32::from(place.services.1),
-            place.owner.0,
-            i32::from(place.owner.1)
-        )
-        .execute(&mut *tx)
-        .await
-        .or_internal()?;
-        if moved.rows_affected() > 0 {
-            changed(&mut tx, project).await?;
-        }
-        tx.commit().await.or_internal()
-    }
-
-    /// Replaces the shared secret of HS256 tokens; nothing happens if it is the same.
-    pub async fn set_shared_secret(&self, reference: &ProjectRef, secret: &Secret) -> Result<()> {
-        let project = self.find(reference).await?.ok_or_else(|| not_found(reference))?;
-        if self.shared_secret(&project).await?.matches(secret.expose()) {
-            return Ok(());
-        }
-        let sealed = self.0.master.seal(&context(project.id, "shared"), secret)?;
-        let mut tx = self.0.db.begin().await.or_internal()?;
-        sqlx::query!(
-            "UPDATE platform.token_keys SET sealed = $2 WHERE project_id = $1 AND kind = 'shared'",
-            project.id,
-            sealed
-        )
-        .execute(&mut *tx)
-        .await
-        .or_internal()?;
-        changed(&mut tx, project.id).await?;
-        tx.commit().await.or_internal()
     }
 
     /// Replaces one service's settings; nothing happens if they are the same.
@@ -223,51 +191,6 @@ impl Platform {
         tx.commit().await.or_internal()
     }
 
-    /// Replaces where the project's logins go, for a database that moved.
-    pub async fn set_logins(&self, reference: &ProjectRef, logins: &[Login]) -> Result<()> {
-        let project = self.find(reference).await?.ok_or_else(|| not_found(reference))?;
-        let mut tx = self.0.db.begin().await.or_internal()?;
-        sqlx::query!("DELETE FROM platform.logins WHERE project_id = $1", project.id)
-            .execute(&mut *tx)
-            .await
-            .or_internal()?;
-        self.insert_logins(&mut tx, project.id, logins).await?;
-        changed(&mut tx, project.id).await?;
-        tx.commit().await.or_internal()
-    }
-
-    /// One of the project's logins.
-    pub async fn login(&self, project: &StoredProject, service: &str) -> Result<Endpoint> {
-        let row = sqlx::query!(
-            "SELECT host, port, database, tls, role, sealed_password FROM platform.logins
-             WHERE project_id = $1 AND service = $2",
-            project.id,
-            service
-        )
-        .fetch_one(&self.0.db)
-        .await
-        .or_internal()?;
-        Ok(Endpoint {
-            host: row.host,
-            port: u16::try_from(row.port).or_internal()?,
-            database: row.database,
-            user: row.role,
-            password: self.0.master.open(&context(project.id, service), &row.sealed_password)?,
-            tls: row.tls,
-        })
-    }
-
-    async fn shared_secret(&self, project: &StoredProject) -> Result<Secret> {
-        let sealed = sqlx::query_scalar!(
-            "SELECT sealed FROM platform.token_keys WHERE project_id = $1 AND kind = 'shared'",
-            project.id
-        )
-        .fetch_one(&self.0.db)
-        .await
-        .or_internal()?;
-        self.0.master.open(&context(project.id, "shared"), &sealed)
-    }
-
     async fn insert(&self, tx: &mut Tx, project: &StoredProject) -> Result<()> {
         take_turn(tx).await?;
         sqlx::query!(
@@ -287,76 +210,6 @@ impl Platform {
         })?;
         Ok(())
     }
-
-    async fn insert_logins(&self, tx: &mut Tx, project: Uuid, logins: &[Login]) -> Result<()> {
-        for Login { service, endpoint } in logins {
-            let sealed = self.0.master.seal(&context(project, service), &endpoint.password)?;
-            sqlx::query!(
-                "INSERT INTO platform.logins
-                   (project_id, service, host, port, database, tls, role, sealed_password)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                project,
-                service,
-                endpoint.host,
-                i32::from(endpoint.port),
-                endpoint.database,
-                endpoint.tls,
-                endpoint.user,
-                sealed
-            )
-            .execute(&mut **tx)
-            .await
-            .or_internal()?;
-        }
-        Ok(())
-    }
-
-    async fn insert_token_keys(&self, tx: &mut Tx, project: &StoredProject, shared: &Secret) -> Result<()> {
-        let pair = Pair::generate()?;
-        let rows = [
-            (pair.id.as_str(), "signing", Some(serde_json::to_value(&pair.public).or_internal()?), &pair.pem),
-            ("shared", "shared", None, shared),
-        ];
-        for (id, kind, public, secret) in rows {
-            sqlx::query!(
-                "INSERT INTO platform.token_keys (project_id, id, kind, public, sealed, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
-                project.id,
-                id,
-                kind,
-                public,
-                self.0.master.seal(&context(project.id, id), secret)?,
-                project.created_at
-            )
-            .execute(&mut **tx)
-            .await
-            .or_internal()?;
-        }
-        Ok(())
-    }
-
-    async fn insert_api_key(
-        &self,
-        tx: &mut Tx,
-        project: &StoredProject,
-        role: &str,
-        key: &Secret,
-    ) -> Result<()> {
-        sqlx::query!(
-            "INSERT INTO platform.api_keys (id, project_id, name, role, hash, prefix, created_at)
-             VALUES ($1, $2, 'default ' || $3, $3, $4, left($5, 20), $6)",
-            self.0.random.uuid(),
-            project.id,
-            role,
-            sha256_hex(key.expose()),
-            key.expose(),
-            project.created_at
-        )
-        .execute(&mut **tx)
-        .await
-        .or_internal()?;
-        Ok(())
-    }
 }
 
 pub(crate) type Tx = sqlx::Transaction<'static, sqlx::Postgres>;
@@ -368,7 +221,7 @@ pub(crate) fn context(project: Uuid, what: &str) -> String {
 
 /// Gives the project a new version, which tells every watcher. Writers of versions wait for each other, so that
 /// versions commit in their order and a watcher that saw one has seen all before it. Readers are not held up.
-async fn changed(tx: &mut Tx, project: Uuid) -> Result<()> {
+pub(super) async fn changed(tx: &mut Tx, project: Uuid) -> Result<()> {
     take_turn(tx).await?;
     sqlx::query!(
         "UPDATE platform.projects SET version = nextval('platform.versions') WHERE id = $1",
@@ -392,17 +245,22 @@ fn taken(reference: &ProjectRef) -> Error {
     PROJECT_EXISTS.error(format!("project {reference} exists already"))
 }
 
-fn not_found(reference: &ProjectRef) -> Error {
+pub(super) fn not_found(reference: &ProjectRef) -> Error {
     PROJECT_NOT_FOUND.error(format!("no project {reference}"))
 }
 
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// A libpq URL; a socket's folder goes into the query, as libpq has it.
 fn url(endpoint: &Endpoint) -> String {
-    let Endpoint { host, port, database, user, password, .. } = endpoint;
-    let password = password.expose();
+    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    let Endpoint { host, port, database, user, password, tls } = endpoint;
+    let login = format!("{}:{}", encode(user), encode(password.expose()));
+    let database = encode(database);
     if host.starts_with('/') {
-        format!("postgresql://{user}:{password}@/{database}?host={host}&port={port}")
-    } else {
-        format!("postgresql://{user}:{password}@{host}:{port}/{database}")
+        return format!("postgresql://{login}@/{database}?host={}&port={port}", encode(host));
     }
+    let tls = if *tls { "?sslmode=require" } else { "" };
+    format!("postgresql://{login}@{host}:{port}/{database}{tls}")
 }

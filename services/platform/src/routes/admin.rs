@@ -15,10 +15,12 @@ use crate::Platform;
 use crate::models::project::{Access, NewProject};
 use crate::provision::Placement;
 
-/// `GET /projects` lists them, `POST /projects` makes one, `PUT /projects/{reference}/settings/{service}` sets it up.
+/// `GET /projects` lists them, `POST /projects` makes one, `GET /projects/{reference}` tells how to use it, and
+/// `PUT /projects/{reference}/settings/{service}` sets it up.
 pub fn router(platform: Platform) -> Router {
     Router::new()
         .route("/projects", get(list).post(create))
+        .route("/projects/{reference}", get(access))
         .route("/projects/{reference}/settings/{service}", put(set_settings))
         .layer(map_response(envelope_raised))
         .with_state(platform)
@@ -81,4 +83,10 @@ async fn create(
         NewProject { reference: request.reference, name, placement: request.placement, jwt_secret: None };
     let (_, access) = platform.create(new).await?;
     Ok(Json(access))
+}
+
+/// The project's database accepts connections when this answers.
+async fn access(State(platform): State<Platform>, Path(reference): Path<ProjectRef>) -> Result<Json<Access>> {
+    platform.wake(&reference).await?;
+    Ok(Json(platform.access(&reference).await?))
 }
