@@ -1,0 +1,48 @@
+# One-liners; the logic lives in the binary and in tests/.
+CARGO ?= cargo
+export SQLX_OFFLINE ?= true
+
+.PHONY: up test test-full check fmt clippy test-rust test-clients openapi sqlx doc deny
+
+## start everything; PostgreSQL is installed first if the machine has none
+up: postgres
+	$(CARGO) run --release -- up $(UP)
+
+postgres:
+	@tests/setup/postgres
+
+## what every change must pass
+test:
+	@tests/run
+
+## the long ones too
+test-full:
+	@tests/run --full
+
+check: fmt clippy doc
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+deny:
+	$(CARGO) deny check
+
+test-rust:
+	$(CARGO) test --workspace --locked
+
+test-clients:
+	tests/clients/run
+
+## write the OpenAPI documents that tests compare with
+openapi:
+	$(CARGO) run --quiet -- openapi
+
+## write the query data that `cargo build` needs without a database
+sqlx:
+	tests/setup/sqlx

@@ -1,0 +1,161 @@
+//! The command line.
+
+#[cfg(feature = "up")]
+mod projects;
+#[cfg(feature = "up")]
+mod status;
+#[cfg(feature = "up")]
+mod up;
+
+use std::path::PathBuf;
+
+use base::error::OrInternal;
+use base::{Error, Result, Secret};
+use clap::{Parser, Subcommand};
+
+use crate::exec_child::ExecChild;
+use crate::migrate::{self, Target};
+use crate::roles::{self, Role};
+use crate::telemetry::LogFormat;
+
+/// A backend you start with one command and grow into a platform.
+#[derive(Parser, Debug)]
+#[command(name = "meshbase", version, about, long_about = None)]
+pub struct Cli {
+    /// How log lines look.
+    #[arg(
+        long,
+        global = true,
+        env = "MESHBASE_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// What to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The roles and tools.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Start everything in one process.
+    #[cfg(feature = "up")]
+    Up(Box<crate::up::Config>),
+    /// Show where a running installation is and how to use it.
+    #[cfg(feature = "up")]
+    Status(status::Status),
+    /// Make, set up and list projects of a running installation.
+    #[cfg(feature = "up")]
+    Projects(projects::Projects),
+    /// Run the gateway alone, beside its sidecar.
+    #[cfg(feature = "gateway")]
+    Gateway {
+        /// Where it serves and how it calls others.
+        #[command(flatten)]
+        role: Role,
+        /// Its own flags.
+        #[command(flatten)]
+        config: gateway::Config,
+    },
+    /// Run the auth service alone, beside its sidecar.
+    #[cfg(feature = "auth")]
+    Auth {
+        /// Where it serves and how it calls others.
+        #[command(flatten)]
+        role: Role,
+        /// Its own flags.
+        #[command(flatten)]
+        config: auth::Config,
+    },
+    /// Run the data service alone, beside its sidecar.
+    #[cfg(feature = "data")]
+    Data {
+        /// Where it serves and how it calls others.
+        #[command(flatten)]
+        role: Role,
+        /// Its own flags.
+        #[command(flatten)]
+        config: data::Config,
+    },
+    /// Run the storage service alone, beside its sidecar.
+    #[cfg(feature = "storage")]
+    Storage {
+        /// Where it serves and how it calls others.
+        #[command(flatten)]
+        role: Role,
+        /// Its own flags.
+        #[command(flatten)]
+        config: storage::Config,
+    },
+    /// Bring a database up to date with our schemas.
+    Migrate {
+        /// The database, as its superuser.
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        database_url: Secret,
+        /// The platform's own database rather than a project's.
+        #[arg(long)]
+        platform: bool,
+    },
+    /// Write the OpenAPI documents.
+    Openapi {
+        /// The folder they go to.
+        #[arg(long, default_value = "openapi", value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Start a program that must not outlive us.
+    #[command(hide = true)]
+    ExecChild(ExecChild),
+}
+
+/// Runs a command to its end.
+pub async fn run(command: Command) -> Result<()> {
+    match command {
+        #[cfg(feature = "up")]
+        Command::Up(config) => up::run(*config).await,
+        #[cfg(feature = "up")]
+        Command::Status(status) => status.run().await,
+        #[cfg(feature = "up")]
+        Command::Projects(projects) => projects.run().await,
+        #[cfg(feature = "gateway")]
+        Command::Gateway { role, config } => roles::run_gateway(role, config).await,
+        #[cfg(feature = "auth")]
+        Command::Auth { role, config } => roles::run(role, async |deps| auth::start(config, deps)).await,
+        #[cfg(feature = "data")]
+        Command::Data { role, config } => roles::run(role, async |deps| data::start(config, deps)).await,
+        #[cfg(feature = "storage")]
+        Command::Storage { role, config } => {
+            roles::run(role, async |deps| storage::start(config, deps)).await
+        }
+        Command::Migrate { database_url, platform } => {
+            let target = if platform { Target::Platform } else { Target::Project };
+            let endpoint = common::project::Endpoint::parse(&database_url)?;
+            migrate::run(target, &mut migrate::connect(&endpoint).await?).await
+        }
+        Command::Openapi { out } => write_openapi(&out),
+        Command::ExecChild(_) => unreachable!("main runs it before anything else"),
+    }
+}
+
+fn write_openapi(out: &std::path::Path) -> Result<()> {
+    std::fs::create_dir_all(out).or_internal()?;
+    for document in crate::openapi::documents() {
+        std::fs::write(out.join(document.file), crate::openapi::text(&document)).or_internal()?;
+    }
+    Ok(())
+}
+
+/// One clear line: what failed, why, and what to do.
+pub fn explain(error: &Error) -> String {
+    let mut line = error.message.to_string();
+    if let Some(source) = &error.source {
+        line.push_str(": ");
+        line.push_str(&base::error::chain(source.as_ref()));
+    }
+    if let Some(hint) = &error.hint {
+        line.push_str(" – ");
+        line.push_str(hint);
+    }
+    line
+}

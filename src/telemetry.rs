@@ -1,0 +1,142 @@
+//! Logs on standard error, and the metrics that request records and mesh events add up to.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+
+use common::record::{Recorder, RequestRecord};
+use mesh::observe::{Event, Observer};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Starts logging. `RUST_LOG` chooses what is logged; access lines are `access=info`.
+pub fn init(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,access=warn,sqlx=error"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // a second call, as tests make it, changes nothing
+    let _ = match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// Upper bounds of the duration histogram, in seconds.
+const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// Counters of this process. Every label comes from a table of ours, so their number is bounded. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Mutex<Counters>>);
+
+#[derive(Default)]
+struct Counters {
+    /// (service, operation, status) → requests.
+    requests: BTreeMap<(&'static str, String, u16), u64>,
+    /// (service, operation) → requests per bucket, and the sum of seconds.
+    durations: BTreeMap<(&'static str, String), ([u64; BUCKETS.len() + 1], f64)>,
+    /// (source, destination, outcome) → calls through the mesh.
+    calls: BTreeMap<(String, String, &'static str), u64>,
+}
+
+impl Metrics {
+    /// A recorder that counts each request and writes its access line.
+    pub fn recorder(&self) -> Recorder {
+        let metrics = self.clone();
+        Recorder::new(move |record| {
+            metrics.count(record);
+            tracing::info!(
+                target: "access",
+                service = record.service,
+                project = record.project.as_deref().unwrap_or("-"),
+                operation = record.operation,
+                method = %record.method,
+                status = record.status.as_u16(),
+                code = record.code.as_deref().unwrap_or("-"),
+                micros = record.duration.as_micros(),
+                request_id = record.request_id.as_deref().unwrap_or("-"),
+            );
+        })
+    }
+
+    /// An observer that counts the mesh's calls.
+    pub fn observer(&self) -> Observer {
+        let metrics = self.clone();
+        Observer::new(move |event| {
+            let (source, destination, outcome) = match event {
+                Event::Answered { source, destination, class, .. } => (
+                    source.as_str(),
+                    destination.as_str(),
+                    match class {
+                        mesh::classify::Class::Answer => "answer",
+                        mesh::classify::Class::Overload => "overload",
+                        mesh::classify::Class::EndpointFault => "fault",
+                    },
+                ),
+                // the host that was asked for is the caller's word: it is no label
+                Event::Failed { source, .. } => (source.as_str(), "-", "failed"),
+                Event::Denied { destination, .. } => ("-", destination.as_str(), "denied"),
+                Event::UpgradeEnded { destination, .. } => ("-", destination.as_str(), "upgrade_ended"),
+            };
+            let key = (source.to_owned(), destination.to_owned(), outcome);
+            *metrics.lock().calls.entry(key).or_default() += 1;
+        })
+    }
+
+    fn count(&self, record: &RequestRecord) {
+        let mut counters = self.lock();
+        let status = record.status.as_u16();
+        *counters.requests.entry((record.service, record.operation.clone(), status)).or_default() += 1;
+        let seconds = record.duration.as_secs_f64();
+        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
+        let (buckets, sum) =
+            counters.durations.entry((record.service, record.operation.clone())).or_default();
+        buckets[bucket] += 1;
+        *sum += seconds;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counters> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// Everything in the Prometheus text format.
+    pub fn render(&self) -> String {
+        let counters = self.lock();
+        let mut text = String::new();
+        text.push_str("# TYPE meshbase_requests_total counter\n");
+        for ((service, operation, status), count) in &counters.requests {
+            let labels = format!("service=\"{service}\",operation=\"{operation}\",status=\"{status}\"");
+            let _ = writeln!(text, "meshbase_requests_total{{{labels}}} {count}");
+        }
+        text.push_str("# TYPE meshbase_request_duration_seconds histogram\n");
+        for ((service, operation), (buckets, sum)) in &counters.durations {
+            let labels = format!("service=\"{service}\",operation=\"{operation}\"");
+            let mut total = 0;
+            for (count, bound) in
+                buckets.iter().zip(BUCKETS.map(|b| b.to_string()).iter().map(String::as_str).chain(["+Inf"]))
+            {
+                total += count;
+                let _ = writeln!(
+                    text,
+                    "meshbase_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {total}"
+                );
+            }
+            let _ = writeln!(text, "meshbase_request_duration_seconds_sum{{{labels}}} {sum}");
+            let _ = writeln!(text, "meshbase_request_duration_seconds_count{{{labels}}} {total}");
+        }
+        text.push_str("# TYPE meshbase_mesh_calls_total counter\n");
+        for ((source, destination, outcome), count) in &counters.calls {
+            let labels = format!("source=\"{source}\",destination=\"{destination}\",outcome=\"{outcome}\"");
+            let _ = writeln!(text, "meshbase_mesh_calls_total{{{labels}}} {count}");
+        }
+        text
+    }
+}

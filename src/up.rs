@@ -1,0 +1,294 @@
+//! `meshbase up`: everything in one process. Each service is behind its own inbound stack, as it would be anywhere.
+
+mod config;
+mod info;
+mod listeners;
+
+pub use config::Config;
+pub use info::Info;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, Random, Result};
+use common::project::{Endpoint, ProjectRef};
+use common::service::Tasks;
+use common::{Dependencies, Outbound, Projects, Service};
+use gateway::Gateway;
+use mesh::{Directory, Inbound, resource::Mesh};
+use platform::Platform;
+use platform::models::project::NewProject;
+use platform::provision::{Login, Placement};
+use tokio_util::sync::CancellationToken;
+
+use crate::data_dir::DataDir;
+use crate::migrate::{self, Target};
+use crate::provision::{Embedded, External, PLATFORM_SERVER, Provisioner, Servers};
+use crate::telemetry::Metrics;
+use crate::workdir::Workdir;
+use listeners::Listeners;
+
+/// How long requests in flight may take to finish once we are told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A running installation. Call [`Up::stop`]: dropping it leaves no time to finish requests.
+pub struct Up {
+    /// Where it is and how to use it.
+    pub info: Info,
+    /// The platform, for whoever runs in the same process.
+    pub platform: Platform,
+    /// Counters of this process.
+    pub metrics: Metrics,
+    parts: Parts,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// What has to be ended, in this order, whether the start succeeded or not.
+struct Parts {
+    stop: CancellationToken,
+    tasks: Tasks,
+    servers: Servers,
+    data_dir: DataDir,
+}
+
+impl Parts {
+    /// Tasks before the servers that they talk to, servers before the folder that they work on.
+    async fn end(self) {
+        self.stop.cancel();
+        self.tasks.stop().await;
+        self.servers.stop().await;
+        drop(self.data_dir);
+    }
+}
+
+impl Up {
+    /// Starts everything; returns when it serves. What was started is stopped again if that fails.
+    pub async fn start(config: Config) -> Result<Up> {
+        let random = Random::system();
+        let workdir = config.workdir.as_deref().map(Workdir::open).transpose()?;
+        let data_dir = match (&config.data_dir, config.ephemeral) {
+            (Some(path), _) => DataDir::open(path)?,
+            (None, true) => DataDir::temporary()?,
+            (None, false) => DataDir::open(&crate::data_dir::default_path())?,
+        };
+        // taken ports are found before anything is started
+        let listeners = Listeners::bind(&config, &data_dir).await?;
+        let servers = Servers::new(embedded(&config, &data_dir)?, random.clone());
+        let (stop, tasks) = (CancellationToken::new(), Tasks::default());
+        let parts = Parts { stop, tasks, servers, data_dir };
+        let starting = Starting { config, workdir, parts: &parts, clock: Clock::system(), random };
+        match starting.run(listeners).await {
+            Ok((info, platform, metrics, serving)) => Ok(Up { info, platform, metrics, parts, serving }),
+            Err(error) => {
+                parts.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Finishes what is in flight, stops every task and server.
+    pub async fn stop(self) {
+        self.parts.stop.cancel();
+        let _ = self.serving.await;
+        self.parts.end().await;
+    }
+}
+
+fn embedded(config: &Config, data_dir: &DataDir) -> Result<Embedded> {
+    use base::error::OrInternal;
+    let executable = match &config.executable {
+        Some(executable) => executable.clone(),
+        None => std::env::current_exe().or_internal()?,
+    };
+    Ok(Embedded {
+        folder: data_dir.path().join("postgres"),
+        sockets: data_dir.sockets(),
+        default_port: config.ports().database,
+        ephemeral: config.ephemeral,
+        executable,
+        bin: config.pg_bin.clone(),
+        idle_stop: Duration::from_secs(config.idle_stop_seconds),
+    })
+}
+
+struct Starting<'a> {
+    config: Config,
+    workdir: Option<Workdir>,
+    parts: &'a Parts,
+    clock: Clock,
+    random: Random,
+}
+
+/// What every service of the process shares.
+struct Shared {
+    mesh: Arc<Mesh>,
+    directory: Directory,
+    metrics: Metrics,
+}
+
+impl Starting<'_> {
+    async fn run(
+        &self,
+        mut listeners: Listeners,
+    ) -> Result<(Info, Platform, Metrics, tokio::task::JoinHandle<()>)> {
+        let probes = listeners.serve_probes(GRACE);
+        let shared = Shared {
+            mesh: Arc::new(Mesh::defaults()),
+            directory: Directory::default(),
+            metrics: Metrics::default(),
+        };
+        let platform = self.open_platform(&self.dependencies("platform", &shared)?).await?;
+        self.ensure_default(&platform).await?;
+        self.start_services(&platform, &shared)?;
+        let gateway = self.gateway(&shared)?;
+        let idle = self.parts.servers.clone();
+        self.parts.tasks.spawn(async move { idle.stop_idle().await });
+
+        let token = self.parts.data_dir.console_token(&self.random)?;
+        let access = platform.access(&ProjectRef::default_project()).await?;
+        let info = Info::new(&listeners, &self.parts.data_dir, access, &token);
+        let metrics = shared.metrics;
+        let doors = listeners::Doors {
+            gateway,
+            console: platform::console::router(platform.clone(), token),
+            platform: platform.clone(),
+            metrics: metrics.clone(),
+            info: info.clone(),
+        };
+        let serving = tokio::spawn(listeners.serve(doors, probes, self.parts.stop.clone(), GRACE));
+        Ok((info, platform, metrics, serving))
+    }
+
+    /// Each behind its own inbound stack.
+    fn start_services(&self, platform: &Platform, shared: &Shared) -> Result<()> {
+        let auth = auth::Config { allow_autoconfirm: self.may_autoconfirm(), ..self.config.auth.clone() };
+        for Service { name, router } in [
+            platform::start(platform.clone(), &self.dependencies("platform", shared)?),
+            auth::start(auth, self.dependencies("auth", shared)?)?,
+            data::start(self.config.data.clone(), self.dependencies("data", shared)?)?,
+            storage::start(self.config.storage.clone(), self.dependencies("storage", shared)?)?,
+        ] {
+            let inbound = Inbound::new(&shared.mesh, name, router, shared.metrics.observer());
+            shared.directory.insert(name, mesh::endpoint::Endpoint::Local(inbound));
+        }
+        Ok(())
+    }
+
+    fn dependencies(&self, service: &str, shared: &Shared) -> Result<Dependencies> {
+        let Shared { mesh, directory, metrics } = shared;
+        let outbound = mesh::Outbound::new(service, mesh.clone(), directory.clone(), metrics.observer());
+        Ok(Dependencies {
+            outbound: Outbound::new(outbound),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            state_dir: self.parts.data_dir.service(service)?,
+            recorder: metrics.recorder(),
+            tasks: self.parts.tasks.clone(),
+        })
+    }
+
+    fn gateway(&self, shared: &Shared) -> Result<Gateway> {
+        let deps = self.dependencies("gateway", shared)?;
+        let projects = Projects::start(deps.outbound.clone(), deps.state_dir, &deps.tasks);
+        let config = self.config.gateway.clone();
+        Ok(Gateway::new(config, deps.outbound, projects, deps.clock, deps.random, deps.recorder))
+    }
+
+    /// Starts the platform's own database; that of `default` starts at the same time.
+    async fn open_platform(&self, deps: &Dependencies) -> Result<Platform> {
+        let master = self.parts.data_dir.master_key(&self.random)?;
+        let early = async {
+            match self.config.database_url {
+                Some(_) => Ok(()),
+                None => self.parts.servers.ensure("default").await.map(drop),
+            }
+        };
+        let (own, early) = tokio::join!(self.platform_database(), early);
+        early?;
+        let shared = self.config.shared_database_url.clone();
+        let provisioner =
+            Provisioner::new(self.parts.servers.clone(), shared, self.external(), self.random.clone());
+        Ok(Platform::open(platform::connect(own?).await?, master, Box::new(provisioner), deps))
+    }
+
+    async fn platform_database(&self) -> Result<sqlx::postgres::PgConnectOptions> {
+        let endpoint = match &self.config.platform_database_url {
+            None => self.parts.servers.ensure(PLATFORM_SERVER).await?.admin().clone(),
+            Some(url) => {
+                let endpoint = Endpoint::parse(url)?;
+                migrate::run(Target::Platform, &mut migrate::connect(&endpoint).await?).await?;
+                endpoint
+            }
+        };
+        Ok(common::db::options(&endpoint))
+    }
+
+    fn external(&self) -> Option<External> {
+        let url = self.config.database_url.clone()?;
+        Some(External { url, migrate: self.config.migrate_database })
+    }
+
+    /// The project that is there from the first start, as the command line and the folder want it today.
+    async fn ensure_default(&self, platform: &Platform) -> Result<()> {
+        let reference = ProjectRef::default_project();
+        let placement =
+            if self.config.database_url.is_some() { Placement::External } else { Placement::Server };
+        match platform.find(&reference).await? {
+            None => {
+                let name = reference.to_string();
+                let jwt_secret = self.config.jwt_secret.clone();
+                platform
+                    .create(NewProject { reference: reference.clone(), name, placement, jwt_secret })
+                    .await?;
+            }
+            Some(project) if project.placement != placement => {
+                return Err(base::error::BAD_REQUEST
+                    .error("this data folder was started with a different kind of database")
+                    .with_hint("give --database-url as before, or choose another --data-dir"));
+            }
+            Some(_) => {}
+        }
+        if let Some(url) = &self.config.database_url {
+            let endpoint = Endpoint::parse(url)?;
+            let services = ["auth", "data", "storage", "owner", "admin"];
+            let logins = services.map(|service| Login { service, endpoint: endpoint.clone() });
+            platform.set_logins(&reference, &logins).await?;
+        }
+        platform.wake(&reference).await?;
+        if let Some(secret) = &self.config.jwt_secret {
+            platform.set_shared_secret(&reference, secret).await?;
+        }
+        match &self.workdir {
+            Some(workdir) => self.apply_workdir(platform, &reference, workdir).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn apply_workdir(
+        &self,
+        platform: &Platform,
+        reference: &ProjectRef,
+        workdir: &Workdir,
+    ) -> Result<()> {
+        workdir.warn();
+        for (service, settings) in &workdir.config.settings {
+            platform.set_settings(reference, service, settings).await?;
+        }
+        if self.config.database_url.is_some() && !self.config.migrate_database {
+            tracing::warn!(
+                "the folder's migrations are not applied to --database-url; ask with --migrate-database"
+            );
+            return Ok(());
+        }
+        let project = platform.find(reference).await?;
+        let project = project.ok_or_else(|| base::Error::internal("the default project is gone"))?;
+        let owner = platform.login(&project, "owner").await?;
+        workdir.apply(&owner, &self.config.skip_extension).await
+    }
+
+    /// Nobody can confirm a mail that is not sent: on loopback, where only the machine's user can sign up, accounts
+    /// are confirmed at once unless the project says otherwise.
+    fn may_autoconfirm(&self) -> bool {
+        self.config.listen.ip().is_loopback()
+    }
+}

@@ -1,0 +1,199 @@
+//! The service contract (docs/service-contract.md) against each service as a process of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use base::serve::{Listener, serve};
+use base::{Body, Clock, Random, Request, Response, header};
+use common::record::Recorder;
+use common::service::Tasks;
+use common::{Dependencies, Outbound};
+use http::{HeaderValue, Method, StatusCode};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::support::process::{folder, wait_until};
+use crate::support::{App, binary, run};
+
+/// A program to check: its identity on the mesh, how it is started, and any path of it.
+struct Program {
+    name: &'static str,
+    command: Command,
+    path: &'static str,
+}
+
+/// Ours, and the one that `MESHBASE_CONTRACT_COMMAND` names.
+fn programs() -> Vec<Program> {
+    let ours = [("auth", "/settings"), ("data", "/t"), ("storage", "/bucket")];
+    let mut programs: Vec<Program> = ours.map(|(name, path)| Program { path, ..Program::ours(name) }).into();
+    if let Some(program) = std::env::var_os("MESHBASE_CONTRACT_COMMAND") {
+        programs.push(Program { name: "data", command: Command::new(program), path: "/" });
+    }
+    programs
+}
+
+impl Program {
+    fn ours(name: &'static str) -> Program {
+        let mut command = Command::new(binary());
+        command.arg(name);
+        Program { name, command, path: "/" }
+    }
+}
+
+/// A service as a container runs it, with a stand-in for its sidecar.
+struct Lone {
+    child: Child,
+    calls: Outbound,
+    app: App,
+    name: &'static str,
+    stop: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl Lone {
+    async fn start(program: Program) -> Lone {
+        let Program { name, mut command, .. } = program;
+        let (folder, app) = (folder(), App::new().await);
+        let (socket, outbound) = (folder.path().join("serve.sock"), folder.path().join("outbound.sock"));
+        let stop = CancellationToken::new();
+        sidecar(name, &app, &outbound, stop.clone());
+        let child = command
+            .arg("--serve")
+            .arg(format!("unix:{}", socket.display()))
+            .arg("--outbound")
+            .arg(&outbound)
+            .arg("--state-dir")
+            .arg(folder.path().join("state"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        wait_until("the service serves", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        Lone { child, calls: Outbound::unix(socket), app, name, stop, _folder: folder }
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(http::HeaderName, &str)]) -> Response {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        *request.uri_mut() = format!("http://{}.mesh{path}", self.name).parse().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        self.calls.send(request).await.expect("the service answers")
+    }
+
+    fn project(&self) -> String {
+        self.app.project.reference.to_string()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Lone {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.stop.cancel();
+    }
+}
+
+/// What the sidecar's outbound socket does for `service`: it adds the identity and finds the platform.
+fn sidecar(service: &'static str, app: &App, socket: &Path, stop: CancellationToken) {
+    let deps = Dependencies {
+        outbound: Outbound::unix(PathBuf::from("/nonexistent")),
+        clock: Clock::system(),
+        random: Random::system(),
+        state_dir: PathBuf::from("/nonexistent"),
+        recorder: Recorder::none(),
+        tasks: Tasks::default(),
+    };
+    let platform = platform::start(app.stack.up.platform.clone(), &deps).router;
+    let with_identity = tower::service_fn(move |mut request: Request| {
+        request.headers_mut().insert(header::PEER, HeaderValue::from_static(service));
+        platform.clone().oneshot(request)
+    });
+    let listener = Listener::unix(socket).unwrap();
+    tokio::spawn(serve(listener, with_identity, stop, Duration::from_secs(1)));
+}
+
+#[test]
+fn a_service_is_ready_without_any_header() {
+    run(async {
+        for program in programs() {
+            let shown = format!("{:?}", program.command);
+            let lone = Lone::start(program).await;
+            assert_eq!(lone.send(Method::GET, "/readyz", &[]).await.status(), StatusCode::OK, "{shown}");
+        }
+    });
+}
+
+#[test]
+fn a_request_that_names_no_project_or_an_unknown_one_gets_nothing() {
+    run(async {
+        for program in programs() {
+            let (shown, path) = (format!("{:?}", program.command), program.path);
+            let lone = Lone::start(program).await;
+            let key = format!("Bearer {}", lone.app.access.service_role_key.expose());
+            let token = (http::header::AUTHORIZATION, key.as_str());
+
+            let none = lone.send(Method::GET, path, std::slice::from_ref(&token)).await;
+            assert_eq!(none.status(), StatusCode::BAD_REQUEST, "{shown}");
+            let unknown = lone.send(Method::GET, path, &[token.clone(), (header::PROJECT, "nobody")]).await;
+            assert!(unknown.status().is_client_error(), "{shown}: {}", unknown.status());
+            let nonsense = lone.send(Method::GET, path, &[token.clone(), (header::PROJECT, "../x")]).await;
+            assert!(nonsense.status().is_client_error(), "{shown}: {}", nonsense.status());
+
+            let named = lone.send(Method::GET, path, &[token, (header::PROJECT, &lone.project())]).await;
+            assert!(!named.status().is_server_error(), "{shown}: {}", named.status());
+        }
+    });
+}
+
+#[test]
+fn a_deadline_that_has_passed_ends_the_request() {
+    run(async {
+        let lone = Lone::start(Program::ours("data")).await;
+        lone.app.sql("create function public.nap() returns void language sql as 'select pg_sleep(20)'").await;
+        let key = format!("Bearer {}", lone.app.access.service_role_key.expose());
+        let project = lone.project();
+
+        let headers = [
+            (http::header::AUTHORIZATION, key.as_str()),
+            (header::PROJECT, &project),
+            (header::DEADLINE, "300"),
+        ];
+        let response = lone.send(Method::POST, "/rpc/nap", &headers).await;
+
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    });
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_exits_with_zero() {
+    run(async {
+        let mut lone = Lone::start(Program::ours("data")).await;
+        let nap = "create function public.nap() returns int language sql as
+                   'select pg_advisory_xact_lock(42); select 1'";
+        lone.app.sql(nap).await;
+        // the test holds the lock: the request is in flight until the test lets go
+        let mut holder = lone.app.connect("admin").await;
+        sqlx::raw_sql("select pg_advisory_lock(42)").execute(&mut holder).await.unwrap();
+        let key = format!("Bearer {}", lone.app.access.service_role_key.expose());
+        let project = lone.project();
+        let headers = [(http::header::AUTHORIZATION, key.as_str()), (header::PROJECT, project.as_str())];
+
+        let in_flight = lone.send(Method::POST, "/rpc/nap", &headers);
+        let stop = async {
+            let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+            while lone.app.value(waiting).await != serde_json::json!(1) {}
+            lone.signal(rustix::process::Signal::TERM);
+            sqlx::raw_sql("select pg_advisory_unlock(42)").execute(&mut holder).await.unwrap();
+        };
+        let (response, ()) = tokio::join!(in_flight, stop);
+
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(lone.child.wait().unwrap().code(), Some(0));
+    });
+}
