@@ -10,14 +10,6 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, key)| key)
 }
 
-/// One line for an unknown key: what it is, where it stands, and what was probably meant.
-pub fn unknown_key<'a>(path: &str, unknown: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    match nearest(unknown, known) {
-        Some(near) => format!("unknown key `{unknown}` in {path}, did you mean `{near}`?"),
-        None => format!("unknown key `{unknown}` in {path}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

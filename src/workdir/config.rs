@@ -99,11 +99,21 @@ impl ProjectConfig {
                 value => match service_of(section, key) {
                     Some(service) => put(settings, service, section, key, resolve(value)),
                     None if is_ours(section, key) => {}
-                    None => self.unsupported.push(path),
+                    None => self.unsupported.push(match meant(section, key) {
+                        Some(near) => format!("{path} (did you mean {near}?)"),
+                        None => path,
+                    }),
                 },
             }
         }
     }
+}
+
+/// The key that was probably meant by an unknown one of this section.
+fn meant(section: &str, key: &str) -> Option<&'static str> {
+    let supported = SUPPORTED.iter().filter(|(_, name, _)| *name == section).flat_map(|(_, _, keys)| *keys);
+    let ours = OURS.iter().filter(|(name, _)| *name == section).flat_map(|(_, keys)| *keys);
+    base::config::nearest(key, supported.chain(ours).copied())
 }
 
 /// Whether any supported key is in this section or below it.
@@ -176,6 +186,7 @@ mod tests {
             schemas = ["public", "shop"]
             [auth]
             site_url = "http://localhost:5173"
+            enable_singup = true
             [auth.email]
             enable_confirmations = true
             [auth.sms]
@@ -187,7 +198,10 @@ mod tests {
         .unwrap();
 
         assert_eq!(config.exposed_schemas, ["public", "shop"]);
-        assert_eq!(config.unsupported, ["api.port", "[auth.sms]", "[functions]"]);
+        assert_eq!(
+            config.unsupported,
+            ["api.port", "auth.enable_singup (did you mean enable_signup?)", "[auth.sms]", "[functions]"]
+        );
         assert_eq!(
             config.settings,
             [

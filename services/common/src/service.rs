@@ -62,11 +62,6 @@ impl Tasks {
         });
     }
 
-    /// Ends when the process stops.
-    pub fn stopped(&self) -> CancellationToken {
-        self.stop.clone()
-    }
-
     /// Stops every task and waits for them.
     pub async fn stop(&self) {
         self.stop.cancel();
