@@ -1,7 +1,7 @@
 //! The gateway: the one door from outside.
 //!
-//! A request passes, in this order: [`cors`] (preflights end here) → [`edge`] (which service, which key rule) →
-//! [`keys`] (which project, which role) → [`forward`] (header hygiene, body limit, the mesh). The answer goes back
+//! A request passes, in this order: `cors` (preflights end here) → `edge` (which service, which key rule) →
+//! `keys` (which project, which role) → `forward` (header hygiene, body limit, the mesh). The answer goes back
 //! through the same hands: our headers are stripped, CORS is set.
 
 pub mod config;

@@ -40,7 +40,7 @@ pub struct Mail {
 }
 
 impl Platform {
-    /// Keeps a mail and forgets the oldest beyond [`KEPT`].
+    /// Keeps a mail and forgets the oldest beyond 500.
     pub async fn keep_mail(&self, project: Uuid, mail: NewMail<'_>) -> Result<()> {
         let clip = |line: &str| line.chars().filter(|c| *c != '\0').take(MAX_LINE_CHARS).collect::<String>();
         sqlx::query!(
