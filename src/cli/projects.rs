@@ -135,8 +135,7 @@ fn table(access: &Access, gateway: &str) -> String {
     let shown =
         |key: &Option<base::Secret>| key.as_ref().map(|key| key.expose().to_owned()).unwrap_or_default();
     format!(
-        "\
-  API               http://{reference}.localhost:{port}
+        "  API               http://{reference}.localhost:{port}
   Database          {db_url}
   publishable key   {publishable}
   secret key        {secret}   (shown this once)

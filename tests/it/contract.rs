@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::serve::{Listener, serve};
@@ -47,9 +48,13 @@ struct Lone {
     calls: Outbound,
     app: App,
     name: &'static str,
+    /// The headers of every call it made.
+    made: Calls,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
 }
+
+type Calls = Arc<Mutex<Vec<http::HeaderMap>>>;
 
 impl Lone {
     async fn start(program: Program) -> Lone {
@@ -57,7 +62,8 @@ impl Lone {
         let (folder, app) = (folder(), App::new().await);
         let (socket, outbound) = (folder.path().join("serve.sock"), folder.path().join("outbound.sock"));
         let stop = CancellationToken::new();
-        sidecar(name, &app, &outbound, stop.clone());
+        let made = Calls::default();
+        sidecar(name, &app, &outbound, made.clone(), stop.clone());
         let child = command
             .arg("--serve")
             .arg(format!("unix:{}", socket.display()))
@@ -69,7 +75,7 @@ impl Lone {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         wait_until("the service serves", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-        Lone { child, calls: Outbound::unix(socket), app, name, stop, _folder: folder }
+        Lone { child, calls: Outbound::unix(socket), app, name, made, stop, _folder: folder }
     }
 
     async fn send(&self, method: Method, path: &str, headers: &[(http::HeaderName, &str)]) -> Response {
@@ -100,7 +106,7 @@ impl Drop for Lone {
 }
 
 /// What the sidecar's outbound socket does for `service`: it adds the identity and finds the platform.
-fn sidecar(service: &'static str, app: &App, socket: &Path, stop: CancellationToken) {
+fn sidecar(service: &'static str, app: &App, socket: &Path, made: Calls, stop: CancellationToken) {
     let deps = Dependencies {
         outbound: Outbound::unix(PathBuf::from("/nonexistent")),
         clock: Clock::system(),
@@ -111,6 +117,7 @@ fn sidecar(service: &'static str, app: &App, socket: &Path, stop: CancellationTo
     };
     let platform = platform::start(app.stack.up.platform.clone(), &deps).router;
     let with_identity = tower::service_fn(move |mut request: Request| {
+        made.lock().unwrap().push(request.headers().clone());
         request.headers_mut().insert(header::PEER, HeaderValue::from_static(service));
         platform.clone().oneshot(request)
     });
@@ -195,5 +202,35 @@ fn sigterm_finishes_what_is_in_flight_and_exits_with_zero() {
 
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(lone.child.wait().unwrap().code(), Some(0));
+    });
+}
+
+#[test]
+fn calls_for_a_request_carry_its_id_trace_project_and_time() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    run(async {
+        for program in programs() {
+            let (name, path) = (program.name, program.path);
+            let lone = Lone::start(program).await;
+            let (project, trace) = (lone.project(), http::HeaderName::from_static("traceparent"));
+
+            let headers = [
+                (header::PROJECT, project.as_str()),
+                (header::REQUEST_ID, "mine-42"),
+                (trace.clone(), TRACE),
+                (header::DEADLINE, "5000"),
+            ];
+            lone.send(Method::GET, path, &headers).await;
+
+            let made = lone.made.lock().unwrap();
+            let call = made.iter().find(|call| call.contains_key(header::REQUEST_ID));
+            let call =
+                call.unwrap_or_else(|| panic!("{name} asked for the project without the request's id"));
+            assert_eq!(call[header::REQUEST_ID], "mine-42", "{name}");
+            assert_eq!(call[trace], TRACE, "{name}");
+            assert_eq!(call[header::PROJECT], project.as_str(), "{name}");
+            let left: u64 = call[header::DEADLINE].to_str().unwrap().parse().unwrap();
+            assert!((1..=5000).contains(&left), "{name}: {left}");
+        }
     });
 }

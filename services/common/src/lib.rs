@@ -2,6 +2,7 @@
 //!
 //! - [`project`]: a project's document, as its owner hands it to one service; [`projects`]: the client for it
 //! - [`claims`]: from a token to a [`claims::Caller`], and from a caller to the settings of a transaction
+//! - `context`: what a request carries along on the calls made for it
 //! - [`db`]: one pool per active project, bounded over the process
 //! - [`jobs`]: deferred work, written in the transaction that causes it
 //! - [`outbound`]: the only way to call anybody
@@ -9,6 +10,7 @@
 //! - [`record`]: one record per request; [`seal`]: secrets at rest
 
 pub mod claims;
+mod context;
 pub mod db;
 pub mod jobs;
 pub mod outbound;

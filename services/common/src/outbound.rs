@@ -50,7 +50,10 @@ impl Outbound {
     }
 
     /// Sends a request. An error means that no answer came; any status is an answer.
-    pub async fn send(&self, request: Request) -> Result<Response> {
+    ///
+    /// Within a request the call carries the request's id, trace, project and remaining time.
+    pub async fn send(&self, mut request: Request) -> Result<Response> {
+        crate::context::carry(request.headers_mut());
         let host = request.uri().host().unwrap_or_default().to_owned();
         (self.0)(request)
             .await

@@ -57,7 +57,7 @@ impl From<ProjectRef> for String {
 
 impl fmt::Display for ProjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 

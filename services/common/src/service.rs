@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::context::Context;
 use crate::outbound::Outbound;
 use crate::project::{Document, ProjectRef};
 use crate::projects::Projects;
@@ -189,9 +190,11 @@ async fn errors(State(onion): State<Onion>, request: Request, next: Next) -> Res
 }
 
 async fn deadline(request: Request, next: Next) -> Response {
-    match header::deadline(request.headers()) {
-        None => next.run(request).await,
-        Some(left) => match tokio::time::timeout(left, next.run(request)).await {
+    let left = header::deadline(request.headers());
+    let answer = Context::of(request.headers()).scope(next.run(request));
+    match left {
+        None => answer.await,
+        Some(left) => match tokio::time::timeout(left, answer).await {
             Ok(response) => response,
             Err(_) => DEADLINE_EXCEEDED.error("the request took longer than it may").into_response(),
         },
