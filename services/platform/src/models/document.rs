@@ -47,7 +47,7 @@ impl Platform {
         let Some(project) = self.find(reference).await? else { return Ok(None) };
         if reader != Reader::Gateway {
             // whoever reads it as a user of the database is about to use it
-            self.wake(reference).await?;
+            self.wake_found(&project).await?;
         }
         let version = sqlx::query_scalar!("SELECT version FROM platform.projects WHERE id = $1", project.id)
             .fetch_one(&self.0.db)

@@ -163,8 +163,13 @@ impl Platform {
     /// Returns when the project's database accepts connections; a database that moved gets its new address.
     pub async fn wake(&self, reference: &ProjectRef) -> Result<()> {
         let project = self.find(reference).await?.ok_or_else(|| not_found(reference))?;
-        let admin = self.login(&project, "admin").await?;
-        match self.0.provision.wake(reference, project.placement, &admin).await? {
+        self.wake_found(&project).await
+    }
+
+    /// As [`Platform::wake`], for a project that was just read.
+    pub(super) async fn wake_found(&self, project: &StoredProject) -> Result<()> {
+        let admin = self.login(project, "admin").await?;
+        match self.0.provision.wake(&project.reference, project.placement, &admin).await? {
             Some(place) => self.move_logins(project.id, &place).await,
             None => Ok(()),
         }
