@@ -18,7 +18,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A stream whose writes fail instead of waiting for ever; upgraded connections too.
-pub(crate) struct Connection {
+pub struct Connection {
     stream: Box<dyn Stream>,
     /// Made when a write waits for the first time.
     stall: Option<Pin<Box<Sleep>>>,

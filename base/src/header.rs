@@ -12,8 +12,10 @@ pub const PROJECT: HeaderName = HeaderName::from_static("x-meshbase-project");
 pub const PEER: HeaderName = HeaderName::from_static("x-meshbase-peer");
 /// Milliseconds the caller still waits for the answer. Lowered on the way, never raised.
 pub const DEADLINE: HeaderName = HeaderName::from_static("x-meshbase-deadline-ms");
-/// On a response: `overload` or `tenant`; see [`Fault`].
+/// On a response: `overload`, `tenant`, `upstream` or `refused`; see [`Fault`].
 pub const FAULT: HeaderName = HeaderName::from_static("x-meshbase-fault");
+/// On a response: it is not the service's own of now, but what stands in for it.
+pub const DEGRADED: HeaderName = HeaderName::from_static("x-meshbase-degraded");
 /// The public URL's base (`scheme://host:port`) as the client used it, for links in mails and answers.
 pub const ORIGIN: HeaderName = HeaderName::from_static("x-meshbase-origin");
 /// The client's address, as the gateway's trusted-proxy rule found it.
@@ -30,6 +32,10 @@ pub enum Fault {
     Overload,
     /// One project's dependency is in trouble: every endpoint would answer the same.
     Tenant,
+    /// Something that the service itself called failed, and its caller's proxy did what could be done about it.
+    Upstream,
+    /// The endpoint did not take the request and nothing of it was processed: another endpoint may.
+    Refused,
 }
 
 impl Fault {
@@ -38,6 +44,8 @@ impl Fault {
         HeaderValue::from_static(match self {
             Fault::Overload => "overload",
             Fault::Tenant => "tenant",
+            Fault::Upstream => "upstream",
+            Fault::Refused => "refused",
         })
     }
 
@@ -46,6 +54,8 @@ impl Fault {
         match headers.get(FAULT)?.as_bytes() {
             b"overload" => Some(Fault::Overload),
             b"tenant" => Some(Fault::Tenant),
+            b"upstream" => Some(Fault::Upstream),
+            b"refused" => Some(Fault::Refused),
             _ => None,
         }
     }

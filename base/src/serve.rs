@@ -1,22 +1,22 @@
 //! Serves a router on a TCP or UNIX socket, and drains: stop accepting, finish what is in flight, then a deadline.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::connection::Connection;
 use crate::{Body, Request, Response};
 
 /// A client must send its request's head within this time. hyper counts from the end of the answer before, so this is
@@ -30,6 +30,8 @@ const MAX_CONNECTIONS: usize = 10_000;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Pause after `accept` failed, usually because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+pub use crate::connection::Connection;
 
 /// The remote address of a TCP connection, in each request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -89,25 +91,41 @@ where
     S::Future: Send + 'static,
 {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    serve_within(places, listener, service, stop, grace).await;
+    let until = stop.clone();
+    accept_within(places, listener, stop, grace, move |connection, remote| {
+        http1_connection(connection, remote, service.clone(), until.clone())
+    })
+    .await;
 }
 
-async fn serve_within<S>(
+/// Hands each connection to `carry` until `stop` is cancelled, then waits at most `grace` for those that are open.
+///
+/// `carry` sees the token too, and is to bring its connection to an end when it is cancelled. At most 10,000 are open
+/// at once; who finds no place waits in the kernel's backlog and costs nothing.
+pub async fn accept_each<F, C>(listener: Listener, stop: CancellationToken, grace: Duration, carry: F)
+where
+    F: FnMut(Connection, Option<RemoteAddr>) -> C,
+    C: Future<Output = ()> + Send + 'static,
+{
+    accept_within(Arc::new(Semaphore::new(MAX_CONNECTIONS)), listener, stop, grace, carry).await;
+}
+
+async fn accept_within<F, C>(
     places: Arc<Semaphore>,
     listener: Listener,
-    service: S,
     stop: CancellationToken,
     grace: Duration,
+    mut carry: F,
 ) where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
+    F: FnMut(Connection, Option<RemoteAddr>) -> C,
+    C: Future<Output = ()> + Send + 'static,
 {
-    let connections = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &places) => match accepted {
-                Ok((stream, remote)) => spawn(stream, remote, service.clone(), &connections),
+                Ok((stream, remote)) => drop(connections.spawn(carry(stream, remote))),
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -116,12 +134,13 @@ async fn serve_within<S>(
         }
     }
     drop(listener);
-    if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+    connections.close();
+    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
         tracing::warn!(seconds = grace.as_secs(), "connections still open after the grace period");
     }
 }
 
-/// Waits for a place, then for a client: who finds no place waits in the kernel's backlog and costs us nothing.
+/// Waits for a place, then for a client.
 async fn accept(
     listener: &Listener,
     places: &Arc<Semaphore>,
@@ -140,7 +159,13 @@ async fn accept(
     }
 }
 
-fn spawn<S>(stream: Connection, remote: Option<RemoteAddr>, mut service: S, connections: &GracefulShutdown)
+/// One HTTP/1.1 connection from its first request to its end.
+fn http1_connection<S>(
+    stream: Connection,
+    remote: Option<RemoteAddr>,
+    mut service: S,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -152,17 +177,23 @@ where
         }
         service.call(request)
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-        .into_owned();
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = %error, "connection ended");
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
+    async move {
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
         }
-    });
+    }
 }
 
 #[cfg(test)]
@@ -187,19 +218,19 @@ mod tests {
         Ok(())
     }
 
-    /// The client's end, and what must live as long: connections drain when it goes.
-    async fn connect() -> (DuplexStream, GracefulShutdown) {
+    /// The client's end of a connection that is being served.
+    async fn connect() -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(4096);
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let connection = Connection::new(Box::new(theirs), place);
-        let connections = GracefulShutdown::new();
-        spawn(connection, None, tower::service_fn(hello), &connections);
-        (ours, connections)
+        let stop = CancellationToken::new();
+        tokio::spawn(http1_connection(connection, None, tower::service_fn(hello), stop));
+        ours
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_may_rest_for_a_minute_between_requests() {
-        let (mut client, _connections) = connect().await;
+        let mut client = connect().await;
 
         for _ in 0..3 {
             ask(&mut client).await.unwrap();
@@ -209,7 +240,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_does_not_end_is_cut_off() {
-        let (mut client, _connections) = connect().await;
+        let mut client = connect().await;
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         let started = tokio::time::Instant::now();
 
@@ -224,8 +255,10 @@ mod tests {
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (places, stop) = (Arc::new(Semaphore::new(1)), CancellationToken::new());
-        let served =
-            serve_within(places.clone(), listener, tower::service_fn(hello), stop.clone(), Duration::ZERO);
+        let until = stop.clone();
+        let served = accept_within(places, listener, stop.clone(), Duration::ZERO, move |stream, remote| {
+            http1_connection(stream, remote, tower::service_fn(hello), until.clone())
+        });
         let served = tokio::spawn(served);
         let mut first = tokio::net::TcpStream::connect(address).await.unwrap();
         ask(&mut first).await.unwrap();
