@@ -2,7 +2,7 @@
 CARGO ?= cargo
 export SQLX_OFFLINE ?= true
 
-.PHONY: up test test-full check fmt clippy test-rust test-clients openapi sqlx doc deny
+.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh openapi sqlx doc deny bench-mesh
 
 ## start everything; PostgreSQL is installed first if the machine has none
 up: postgres
@@ -38,6 +38,14 @@ test-rust:
 
 test-clients:
 	tests/clients/run
+
+test-mesh:
+	tests/mesh/run
+
+## measure the mesh beside its peers; PEERS is the folder of their configurations
+bench-mesh:
+	$(CARGO) build --release --locked
+	bench/mesh --binary target/release/meshbase --peers-dir $(PEERS) $(BENCH)
 
 ## write the OpenAPI documents that tests compare with
 openapi:

@@ -1,4 +1,4 @@
-//! A hidden role that this binary re-executes itself in to start PostgreSQL: it gives up root, asks the kernel to end
+//! A hidden role that this binary re-executes itself in to start another program: it gives up root if told, asks the kernel to end
 //! the program when its parent ends, however that happens, and becomes the program.
 
 use std::ffi::OsString;
@@ -13,6 +13,9 @@ pub struct ExecChild {
     /// The process that the program must not outlive.
     #[arg(long)]
     parent: i32,
+    /// What the kernel sends it when that process ends. `INT` is PostgreSQL's fast shutdown.
+    #[arg(long, value_enum, default_value = "int")]
+    signal: DeathSignal,
     /// The user to become.
     #[arg(long)]
     uid: Option<u32>,
@@ -22,6 +25,13 @@ pub struct ExecChild {
     /// The program and its arguments.
     #[arg(last = true, required = true)]
     program: Vec<OsString>,
+}
+
+/// The signals that a program may be ended with.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum DeathSignal {
+    Int,
+    Kill,
 }
 
 /// Becomes the program; returns only if that failed.
@@ -41,8 +51,12 @@ fn prepare(child: &ExecChild) -> std::io::Result<()> {
         rustix::thread::set_thread_res_gid(gid, gid, gid)?;
         rustix::thread::set_thread_res_uid(uid, uid, uid)?;
     }
-    // after the change of user, which clears it. SIGINT is PostgreSQL's fast shutdown
-    rustix::process::set_parent_process_death_signal(Some(Signal::INT))?;
+    let signal = match child.signal {
+        DeathSignal::Int => Signal::INT,
+        DeathSignal::Kill => Signal::KILL,
+    };
+    // after the change of user, which clears it
+    rustix::process::set_parent_process_death_signal(Some(signal))?;
     // the parent may have ended before the line above
     if rustix::process::getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get()) != Some(child.parent) {
         return Err(std::io::Error::other("the parent is gone"));

@@ -3,10 +3,12 @@
 //! This crate puts the parts together: [`up`] runs everything in one process, [`roles`] runs one service alone,
 //! [`postgres`] brings the database, [`cli`] is the command line.
 
+pub mod child;
 pub mod cli;
 #[cfg(feature = "up")]
 pub mod data_dir;
 pub mod exec_child;
+mod local_http;
 pub mod migrate;
 pub mod openapi;
 #[cfg(feature = "up")]
@@ -14,6 +16,7 @@ pub mod postgres;
 #[cfg(feature = "up")]
 pub mod provision;
 pub mod roles;
+mod sidecar;
 pub mod telemetry;
 #[cfg(feature = "up")]
 pub mod up;

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use base::error::OrInternal;
 use clap::Parser;
 use meshbase::cli::{Cli, Command};
+use tokio::runtime::{Builder, Runtime};
 
 /// Gives memory back soon after a burst: each password hash takes 19 MiB for a moment.
 #[global_allocator]
@@ -16,16 +18,26 @@ fn main() -> ExitCode {
         return meshbase::exec_child::run(&child);
     }
     meshbase::telemetry::init(cli.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(meshbase::cli::run(cli.command)),
-        Err(error) => Err(base::Error::internal(error)),
-    };
+    let outcome = runtime(&cli.command).and_then(|runtime| runtime.block_on(meshbase::cli::run(cli.command)));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("meshbase: {}", meshbase::cli::explain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// One thread where one is enough: no request then moves between cores.
+fn runtime(command: &Command) -> base::Result<Runtime> {
+    let mut builder = match command.workers()? {
+        Some(1) => Builder::new_current_thread(),
+        Some(workers) => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+        None => Builder::new_multi_thread(),
+    };
+    builder.enable_all().build().or_internal()
 }

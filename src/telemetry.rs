@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use common::record::{Recorder, RequestRecord};
-use mesh::observe::{Event, Observer};
-use tracing_subscriber::EnvFilter;
+use mesh::admin::LogLevel;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -19,19 +21,41 @@ pub enum LogFormat {
     Json,
 }
 
+/// The filter in force, and how another one is put in its place.
+type Reload = reload::Handle<EnvFilter, Registry>;
+
+static FILTER: OnceLock<Reload> = OnceLock::new();
+
 /// Starts logging. `RUST_LOG` chooses what is logged; access lines are `access=info`.
 pub fn init(format: LogFormat) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,access=warn,sqlx=error"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // a second call, as tests make it, changes nothing
-    let _ = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let lines = match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
+    // a second call, as tests make it, changes nothing
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// Reads and changes what is logged, for the admin socket.
+pub fn log_level() -> LogLevel {
+    let get = || {
+        let filter = FILTER.get().and_then(|handle| handle.with_current(ToString::to_string).ok());
+        filter.unwrap_or_default()
+    };
+    let set = |text: &str| {
+        let filter = EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+        let handle = FILTER.get().ok_or("logging was not started")?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    };
+    LogLevel { get: Arc::new(get), set: Arc::new(set) }
 }
 
 /// Upper bounds of the duration histogram, in seconds.
@@ -39,7 +63,10 @@ const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1
 
 /// Counters of this process. Every label comes from a table of ours, so their number is bounded. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<Counters>>);
+pub struct Metrics {
+    requests: Arc<Mutex<Counters>>,
+    mesh: mesh::observe::metrics::Metrics,
+}
 
 #[derive(Default)]
 struct Counters {
@@ -47,8 +74,6 @@ struct Counters {
     requests: BTreeMap<(&'static str, String, u16), u64>,
     /// (service, operation) → requests per bucket, and the sum of seconds.
     durations: BTreeMap<(&'static str, String), ([u64; BUCKETS.len() + 1], f64)>,
-    /// (source, destination, outcome) → calls through the mesh.
-    calls: BTreeMap<(String, String, &'static str), u64>,
 }
 
 impl Metrics {
@@ -71,28 +96,9 @@ impl Metrics {
         })
     }
 
-    /// An observer that counts the mesh's calls.
-    pub fn observer(&self) -> Observer {
-        let metrics = self.clone();
-        Observer::new(move |event| {
-            let (source, destination, outcome) = match event {
-                Event::Answered { source, destination, class, .. } => (
-                    source.as_str(),
-                    destination.as_str(),
-                    match class {
-                        mesh::classify::Class::Answer => "answer",
-                        mesh::classify::Class::Overload => "overload",
-                        mesh::classify::Class::EndpointFault => "fault",
-                    },
-                ),
-                // the host that was asked for is the caller's word: it is no label
-                Event::Failed { source, .. } => (source.as_str(), "-", "failed"),
-                Event::Denied { destination, .. } => ("-", destination.as_str(), "denied"),
-                Event::UpgradeEnded { destination, .. } => ("-", destination.as_str(), "upgrade_ended"),
-            };
-            let key = (source.to_owned(), destination.to_owned(), outcome);
-            *metrics.lock().calls.entry(key).or_default() += 1;
-        })
+    /// What counts the mesh's events.
+    pub fn mesh(&self) -> &mesh::observe::metrics::Metrics {
+        &self.mesh
     }
 
     fn count(&self, record: &RequestRecord) {
@@ -108,7 +114,7 @@ impl Metrics {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counters> {
-        self.0.lock().expect("no holder of this lock panics")
+        self.requests.lock().expect("no holder of this lock panics")
     }
 
     /// Everything in the Prometheus text format.
@@ -136,11 +142,7 @@ impl Metrics {
             let _ = writeln!(text, "meshbase_request_duration_seconds_sum{{{labels}}} {sum}");
             let _ = writeln!(text, "meshbase_request_duration_seconds_count{{{labels}}} {total}");
         }
-        text.push_str("# TYPE meshbase_mesh_calls_total counter\n");
-        for ((source, destination, outcome), count) in &counters.calls {
-            let labels = format!("source=\"{source}\",destination=\"{destination}\",outcome=\"{outcome}\"");
-            let _ = writeln!(text, "meshbase_mesh_calls_total{{{labels}}} {count}");
-        }
+        text.push_str(&self.mesh.render());
         text
     }
 }

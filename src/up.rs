@@ -7,7 +7,6 @@ mod listeners;
 pub use config::Config;
 pub use info::Info;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Random, Result};
@@ -15,7 +14,9 @@ use common::project::{Endpoint, ProjectRef};
 use common::service::Tasks;
 use common::{Dependencies, Outbound, Projects, Service};
 use gateway::Gateway;
-use mesh::{Directory, Inbound, resource::Mesh};
+use mesh::DataPlane;
+use mesh::observe::Observer;
+use mesh::resource::Mesh;
 use platform::Platform;
 use platform::models::project::NewProject;
 use platform::provision::{Login, Placement};
@@ -121,8 +122,7 @@ struct Starting<'a> {
 
 /// What every service of the process shares.
 struct Shared {
-    mesh: Arc<Mesh>,
-    directory: Directory,
+    plane: DataPlane,
     metrics: Metrics,
 }
 
@@ -132,11 +132,10 @@ impl Starting<'_> {
         mut listeners: Listeners,
     ) -> Result<(Info, Platform, Metrics, tokio::task::JoinHandle<()>)> {
         let probes = listeners.serve_probes(GRACE);
-        let shared = Shared {
-            mesh: Arc::new(Mesh::defaults()),
-            directory: Directory::default(),
-            metrics: Metrics::default(),
-        };
+        let metrics = Metrics::default();
+        let observer = Observer::all(vec![metrics.mesh().observer(), mesh::observe::log(self.clock.clone())]);
+        let parts = mesh::Parts::new(observer, self.clock.clone(), &self.random);
+        let shared = Shared { plane: DataPlane::new(Mesh::defaults(), parts)?, metrics };
         let platform = self.open_platform(&self.dependencies("platform", &shared)?).await?;
         self.ensure_default(&platform).await?;
         self.start_services(&platform, &shared)?;
@@ -168,17 +167,15 @@ impl Starting<'_> {
             data::start(self.config.data.clone(), self.dependencies("data", shared)?)?,
             storage::start(self.config.storage.clone(), self.dependencies("storage", shared)?)?,
         ] {
-            let inbound = Inbound::new(&shared.mesh, name, router, shared.metrics.observer());
-            shared.directory.insert(name, mesh::endpoint::Endpoint::Local(inbound));
+            shared.plane.serve_locally(name, router);
         }
         Ok(())
     }
 
     fn dependencies(&self, service: &str, shared: &Shared) -> Result<Dependencies> {
-        let Shared { mesh, directory, metrics } = shared;
-        let outbound = mesh::Outbound::new(service, mesh.clone(), directory.clone(), metrics.observer());
+        let Shared { plane, metrics } = shared;
         Ok(Dependencies {
-            outbound: Outbound::new(outbound),
+            outbound: Outbound::new(plane.outbound(service, None)),
             clock: self.clock.clone(),
             random: self.random.clone(),
             state_dir: self.parts.data_dir.service(service)?,

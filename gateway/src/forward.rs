@@ -6,7 +6,7 @@ use common::Outbound;
 use http::header::{CONTENT_LENGTH, COOKIE, Entry, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::Limited;
-use mesh::outbound::Cause;
+use mesh::Cause;
 
 use crate::edge::Rule;
 use crate::keys::Pass;

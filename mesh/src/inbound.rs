@@ -1,46 +1,66 @@
-//! The callee's side: policy → header hygiene → the service.
+//! The callee's side: policy → limits → load shedding → header hygiene → the program.
 //!
-//! What the service sees is the same whether the caller is in this process or behind mTLS: no extension of the
+//! What the program sees is the same whether the caller is in this process or behind mTLS: no extension of the
 //! caller's, `Host` set to the service's mesh name, `x-meshbase-peer` from the identity and from nothing else.
 
+mod program;
+
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use base::{Body, Request, Response, header};
-use futures_util::FutureExt;
+use base::header::{self, Fault};
+use base::{Request, Response};
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode};
-use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceExt};
+use tokio::time::Instant;
 
+use crate::body::{self, Pace};
 use crate::identity::Identity;
-use crate::observe::{Event, Observer};
-use crate::outbound::Cause;
-use crate::policy::Policy;
-use crate::resource::Mesh;
+use crate::matching::Head;
+use crate::observe::{Event, Name, Reason, Side};
+use crate::plane::DataPlane;
+use crate::policy::Verdict;
+use crate::record::Record;
+use crate::resilience::adaptive::Admitted;
+use crate::resilience::limits::Held;
+use crate::resource::Kind;
+use crate::sever::Shears;
+use crate::snapshot::{Route, Service};
+use crate::{Cause, hop, rescue, target};
+pub(crate) use program::Program;
 
 /// A service behind its inbound stack. Cheap to clone.
 #[derive(Clone)]
-pub struct Inbound {
-    name: Arc<str>,
-    policy: Arc<Policy>,
-    service: BoxCloneSyncService<Request, Response, Infallible>,
-    observer: Observer,
+pub struct Inbound(Arc<Stack>);
+
+struct Stack {
+    plane: DataPlane,
+    name: Name,
+    program: Program,
+}
+
+/// What a request holds while it is in the program.
+struct Admission {
+    _limits: Held,
+    adaptive: Option<Admitted>,
 }
 
 impl Inbound {
-    /// Puts the inbound stack of `mesh` before `service`.
-    pub fn new<S>(mesh: &Mesh, name: &str, service: S, observer: Observer) -> Inbound
+    pub(crate) fn new(plane: DataPlane, name: &str, program: Program) -> Inbound {
+        Inbound(Arc::new(Stack { plane, name: name.into(), program }))
+    }
+
+    pub(crate) fn local<S>(plane: DataPlane, name: &str, service: S) -> Inbound
     where
-        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: tower::Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        Inbound {
-            name: name.into(),
-            policy: Arc::new(Policy::of(mesh, name)),
-            service: BoxCloneSyncService::new(service),
-            observer,
-        }
+        Inbound::new(plane, name, Program::local(service))
+    }
+
+    /// The service's name.
+    pub fn name(&self) -> &Name {
+        &self.0.name
     }
 
     /// Answers `request` of `peer`. A panic of the service is a reset, as it would be on a connection.
@@ -48,45 +68,289 @@ impl Inbound {
         let (head, body) = request.into_parts();
         let mut request = Request::new(body);
         *request.method_mut() = head.method;
-        *request.uri_mut() = origin_form(&head.uri);
+        *request.uri_mut() = head.uri;
         *request.headers_mut() = head.headers;
-        self.answer(peer, request).await
+        self.answer(peer, request, None).await
     }
 
-    /// As [`Inbound::call`], for a request that came over a connection of its own and keeps its extensions.
-    pub(crate) async fn answer(&self, peer: &Identity, mut request: Request) -> Result<Response, Cause> {
-        if !self.policy.allows(peer) {
-            let destination = self.name.to_string();
-            self.observer.observe(&Event::Denied { peer: peer.to_string(), destination });
-            return Ok(denied());
+    /// As [`Inbound::call`], for a request that came over a connection of its own: it keeps its extensions, and
+    /// `shears` cut the connection when policy takes back what it allowed.
+    pub(crate) async fn answer(
+        &self,
+        peer: &Identity,
+        request: Request,
+        shears: Option<&Shears>,
+    ) -> Result<Response, Cause> {
+        let stack = &*self.0;
+        let service = stack.plane.0.snapshot().service(&stack.name).cloned();
+        let Some(service) = service else { return Ok(denied()) };
+        let observer = &stack.plane.0.parts.observer;
+        let names = [peer.name(), &stack.name];
+        let (method, uri) = (request.method(), request.uri());
+        let mut record = Record::begin(observer, Side::Inbound, names, method, uri, request.headers());
+        let outcome = self.judged(peer, request, &service, &mut record).await;
+        match outcome {
+            Ok((response, admission, route)) => {
+                record.head(response.status(), response.headers());
+                Ok(self.watched(peer, response, admission, route, record, shears))
+            }
+            Err(cause) => {
+                record.failed(cause);
+                Err(cause)
+            }
         }
+    }
+
+    /// Policy, limits, shedding; then the program.
+    async fn judged(
+        &self,
+        peer: &Identity,
+        mut request: Request,
+        service: &Service,
+        record: &mut Record,
+    ) -> Result<(Response, Option<Admission>, Option<Live>), Cause> {
+        if target::normalise_path(&mut request).is_err() {
+            return Ok((rescue::bad_path(), None, None));
+        }
+        let head = Head::of(&request, request.uri().path());
+        if !self.allows(service, peer, &head) {
+            return Ok((denied(), None, None));
+        }
+        let route = service.route(&head).clone();
+        record.route(&route.name);
+        let live = Live::of(&route, &request);
+        let admission = match self.admit(service, &route, peer, &request) {
+            Ok(admission) => admission,
+            Err(response) => return Ok((response, None, None)),
+        };
+        let id = self.prepare(service, &route, peer, &mut request, record);
+        let (head, body) = request.into_parts();
+        let (body, progress, _) = body::outgoing(body, Pace::Free);
+        let request = Request::from_parts(head, body);
+        let started = Instant::now();
+        let mut response = match self.0.program.call(route.kind, &service.host, request).await {
+            Ok(response) => response,
+            // nothing was processed: another endpoint may
+            Err(cause @ (Cause::Unreachable | Cause::Refused | Cause::Overloaded)) => refused(cause),
+            Err(cause) => return Err(if progress.is_broken() { Cause::RequestBody } else { cause }),
+        };
+        record.request_bytes(progress.bytes());
+        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        header::strip_hop_by_hop(response.headers_mut(), is_upgrade);
+        let is_gateway_error = (502..=504).contains(&response.status().as_u16());
+        if is_gateway_error
+            && Fault::of(response.headers()).is_none()
+            && self.0.plane.0.blame.is_upstream(&self.0.name, id.as_ref())
+        {
+            response.headers_mut().insert(header::FAULT, Fault::Upstream.value());
+        }
+        let mut admission = admission;
+        if let Some(adaptive) = admission.adaptive.take() {
+            adaptive.finish(started.elapsed(), Instant::now(), !is_gateway_error);
+        }
+        Ok((response, Some(admission), live))
+    }
+
+    fn allows(&self, service: &Service, peer: &Identity, head: &Head<'_>) -> bool {
+        let verdict = service.policy.judge(peer, head);
+        if verdict != Verdict::Allowed {
+            self.0.plane.0.observe(&Event::Denied {
+                peer: peer.clone(),
+                service: self.0.name.clone(),
+                method: head.method.clone(),
+                path: head.path.to_owned(),
+                dry_run: verdict == Verdict::DryRun,
+            });
+        }
+        verdict != Verdict::Denied
+    }
+
+    /// What the service's limits and its load allow.
+    fn admit(
+        &self,
+        service: &Service,
+        route: &Route,
+        peer: &Identity,
+        request: &Request,
+    ) -> Result<Admission, Response> {
+        let plane = &self.0.plane.0;
+        let project = request.headers().get(header::PROJECT).and_then(|value| value.to_str().ok());
+        let limits = if service.limits.is_empty() {
+            Ok(Held::default())
+        } else {
+            let head = Head::of(request, request.uri().path());
+            service.limits.enter(&head, peer, &route.name, project, plane.parts.clock.now())
+        };
+        let limits = limits.map_err(|refusal| {
+            let (service, limit) = (self.0.name.clone(), refusal.limit.clone());
+            plane.observe(&Event::Limited { service, limit });
+            refusal.response()
+        })?;
+        let adaptive = match &service.adaptive {
+            None => None,
+            Some(adaptive) => Some(adaptive.enter().ok_or_else(|| {
+                let service = self.0.name.clone();
+                plane.observe(&Event::Shed { side: Side::Inbound, service, reason: Reason::Adaptive });
+                overloaded()
+            })?),
+        };
+        Ok(Admission { _limits: limits, adaptive })
+    }
+
+    /// The request as the program sees it. Returns its id.
+    fn prepare(
+        &self,
+        service: &Service,
+        route: &Route,
+        peer: &Identity,
+        request: &mut Request,
+        record: &mut Record,
+    ) -> Option<HeaderValue> {
+        let plane = &self.0.plane.0;
+        let may_upgrade = matches!(route.kind, Kind::Upgrade { .. });
         let headers = request.headers_mut();
-        self.policy.strip(peer, headers);
-        headers.insert(header::PEER, HeaderValue::from_str(peer.service()).map_err(|_| Cause::Reset)?);
-        let host = HeaderValue::from_str(&format!("{}.mesh", self.name)).map_err(|_| Cause::Reset)?;
-        headers.insert(http::header::HOST, host);
-        let answer = AssertUnwindSafe(self.service.clone().oneshot(request)).catch_unwind().await;
-        match answer {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(never)) => match never {},
-            Err(_) => Err(Cause::Reset),
+        hop::strip(headers, may_upgrade && hop::wants_upgrade(headers));
+        service.policy.strip(peer, headers);
+        if let Ok(name) = HeaderValue::from_str(peer.service()) {
+            headers.insert(header::PEER, name);
         }
+        if let Some(sampler) = &plane.parts.sampler {
+            let trace = sampler.enter(headers, || plane.dice.next());
+            trace.write(headers);
+            record.trace(Some(trace));
+        }
+        let id = headers.entry(header::REQUEST_ID).or_insert_with(|| {
+            let id = format!("{:016x}{:016x}", plane.dice.next(), plane.dice.next());
+            HeaderValue::from_str(&id).expect("hexadecimal digits are visible")
+        });
+        Some(id.clone())
+    }
+
+    /// The answer, with its end watched and, where it may last, its leave too.
+    fn watched(
+        &self,
+        peer: &Identity,
+        response: Response,
+        admission: Option<Admission>,
+        live: Option<Live>,
+        record: Record,
+        shears: Option<&Shears>,
+    ) -> Response {
+        let Some(live) = live else {
+            return response.map(|body| body::incoming(body, Pace::Free, record, None, admission));
+        };
+        let denied = self.denied(peer.clone(), live);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(shears) = shears.cloned() {
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = denied => shears.cut(),
+                        () = shears.closed() => {}
+                    }
+                    drop((record, admission));
+                });
+            }
+            return response;
+        }
+        response.map(|body| body::incoming(body, Pace::Free, record, Some(denied), admission))
+    }
+
+    /// Resolves when policy no longer allows what it allowed.
+    fn denied(&self, peer: Identity, live: Live) -> BoxFuture<'static, ()> {
+        let inbound = self.clone();
+        let mut changes = inbound.0.plane.0.changes();
+        Box::pin(async move {
+            while changes.changed().await.is_ok() {
+                let service = inbound.0.plane.0.snapshot().service(&inbound.0.name).cloned();
+                let still = service.is_some_and(|s| s.policy.judge(&peer, &live.head()) != Verdict::Denied);
+                if !still {
+                    let (service, reason) = (inbound.0.name.clone(), Reason::Policy);
+                    inbound.0.plane.0.observe(&Event::Cut { peer, service, reason });
+                    return;
+                }
+            }
+            std::future::pending().await
+        })
+    }
+
+    /// Joins the connection of `peer` with the program: for services that speak no HTTP.
+    pub(crate) async fn tunnel(
+        &self,
+        peer: &Identity,
+        io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+        shears: &Shears,
+    ) {
+        let stack = &*self.0;
+        let Some(service) = stack.plane.0.snapshot().service(&stack.name).cloned() else { return };
+        let live = Live::connection();
+        if !self.allows(&service, peer, &live.head()) {
+            return;
+        }
+        let idle = match service.routes().first().map(|route| route.kind) {
+            Some(Kind::Tcp { idle }) => idle,
+            _ => return,
+        };
+        let Ok(program) = stack.program.open().await else { return };
+        let joined = crate::splice::splice(io, program, idle, crate::outbound::NEVER);
+        let denied = self.denied(peer.clone(), live);
+        tokio::pin!(joined);
+        let ended = tokio::select! {
+            ended = &mut joined => ended,
+            () = denied => { shears.cut(); joined.await }
+        };
+        stack.plane.0.observe(&ended.event(Side::Inbound, stack.name.clone()));
     }
 }
 
-/// The path and query alone: what a request line on the service's own connection would hold.
-fn origin_form(uri: &http::Uri) -> http::Uri {
-    match uri.path_and_query() {
-        Some(path) => http::Uri::from(path.clone()),
-        None => http::Uri::from_static("/"),
+/// What of a request policy judges again while its answer lasts.
+struct Live {
+    method: http::Method,
+    uri: http::Uri,
+    headers: http::HeaderMap,
+}
+
+impl Live {
+    /// `None` for what is over soon.
+    fn of(route: &Route, request: &Request) -> Option<Live> {
+        let lasts = matches!(route.kind, Kind::Stream { .. } | Kind::Upgrade { .. });
+        lasts.then(|| Live {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+        })
+    }
+
+    fn connection() -> Live {
+        let uri = http::Uri::from_static("/");
+        Live { method: http::Method::CONNECT, uri, headers: http::HeaderMap::new() }
+    }
+
+    fn head(&self) -> Head<'_> {
+        Head {
+            host: self.uri.host().unwrap_or_default(),
+            method: &self.method,
+            path: self.uri.path(),
+            query: self.uri.query(),
+            headers: &self.headers,
+        }
     }
 }
 
 fn denied() -> Response {
-    let mut response = Response::new(Body::from(
-        r#"{"code":"denied_by_policy","message":"the caller may not call this service"}"#,
-    ));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    rescue::refusal(StatusCode::FORBIDDEN, "denied_by_policy", "the caller may not do this")
+}
+
+fn overloaded() -> Response {
+    marked("overloaded", "the service has too much to do", Fault::Overload)
+}
+
+fn refused(cause: Cause) -> Response {
+    let fault = if cause == Cause::Overloaded { Fault::Overload } else { Fault::Refused };
+    marked("program_unreachable", "the program takes no requests", fault)
+}
+
+fn marked(code: &str, message: &str, fault: Fault) -> Response {
+    let mut response = rescue::refusal(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    response.headers_mut().insert(header::FAULT, fault.value());
     response
 }

@@ -1,28 +1,51 @@
 //! The service mesh: what stands between any two services, in process or as a sidecar.
 //!
-//! A call goes **outbound** (route, deadline, endpoint) on the caller's side and **inbound** (policy, header
-//! hygiene, record) on the callee's. Both sides are the same code whether the endpoint is in this process or
-//! behind mTLS, so that nothing is only true in development.
+//! A call goes **outbound** (route, deadline, endpoint) on the caller's side and **inbound** (policy, limits, header
+//! hygiene) on the callee's. Both sides are the same code whether the endpoint is in this process or behind mTLS, so
+//! that nothing is only true in development.
 //!
 //! - [`resource`]: services, routes, kinds and policies as configuration; `defaults.yaml` is compiled in
-//! - [`identity`]: who a workload is; [`policy`]: who may call whom, and which headers they may assert
-//! - [`outbound`] and [`inbound`]: the two stacks; [`endpoint`]: where a service is; [`directory`]: finding it
-//! - [`classify`]: what an answer says about its endpoint; [`observe`]: every decision as an event
+//! - [`DataPlane`]: one process's mesh; [`Outbound`] and [`Inbound`]: its two stacks
+//! - [`sidecar`]: the same two stacks beside a program in any language; [`admin`]: looking into it
+//! - [`identity`]: who a workload is and how it proves it; [`policy`]: who may call what; [`egress`]: who may call out
+//! - [`discover`] and [`balance`]: where endpoints are and which one is taken; [`resilience`]: what protects both sides
+//! - [`matching`] and [`traffic`]: which requests a route means and what it does with them
+//! - [`classify`] and [`Cause`]: what an answer, or a missing one, says; [`observe`]: every decision as an event
 
+pub mod admin;
+pub mod balance;
 pub mod classify;
-pub mod directory;
-pub mod endpoint;
+pub mod discover;
+pub mod egress;
 pub mod identity;
-pub mod inbound;
+pub mod matching;
 pub mod observe;
-pub mod outbound;
 pub mod policy;
+pub mod resilience;
 pub mod resource;
+pub mod sidecar;
+pub mod traffic;
 
-mod timed;
+mod blame;
+mod body;
+mod cause;
+mod connect;
+mod hop;
+mod inbound;
+mod io;
+mod listen;
+mod outbound;
+mod plane;
+mod record;
+mod rescue;
+mod sever;
+mod snapshot;
+mod splice;
+mod target;
 mod upgrade;
 
-pub use directory::Directory;
+pub use cause::Cause;
 pub use identity::Identity;
 pub use inbound::Inbound;
 pub use outbound::Outbound;
+pub use plane::{DataPlane, Parts};

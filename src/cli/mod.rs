@@ -1,13 +1,16 @@
 //! The command line.
 
+mod drain;
 #[cfg(feature = "up")]
 mod projects;
+mod sidecar;
 #[cfg(feature = "up")]
 mod status;
 #[cfg(feature = "up")]
 mod up;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use base::error::OrInternal;
 use base::{Error, Result, Secret};
@@ -17,6 +20,7 @@ use crate::exec_child::ExecChild;
 use crate::migrate::{self, Target};
 use crate::roles::{self, Role};
 use crate::telemetry::LogFormat;
+pub(crate) use sidecar::Program;
 
 /// A backend you start with one command and grow into a platform.
 #[derive(Parser, Debug)]
@@ -89,6 +93,10 @@ pub enum Command {
         #[command(flatten)]
         config: storage::Config,
     },
+    /// Run a proxy of the mesh, alone or around a program.
+    Sidecar(sidecar::Sidecar),
+    /// Have a running proxy take no new requests.
+    Drain(drain::Drain),
     /// Bring a database up to date with our schemas.
     Migrate {
         /// The database, as its superuser.
@@ -109,9 +117,9 @@ pub enum Command {
     ExecChild(ExecChild),
 }
 
-/// Runs a command to its end.
-pub async fn run(command: Command) -> Result<()> {
-    match command {
+/// Runs a command to its end. The code is that of a program that it ran, if it ran one.
+pub async fn run(command: Command) -> Result<ExitCode> {
+    let outcome = match command {
         #[cfg(feature = "up")]
         Command::Up(config) => up::run(*config).await,
         #[cfg(feature = "up")]
@@ -128,6 +136,8 @@ pub async fn run(command: Command) -> Result<()> {
         Command::Storage { role, config } => {
             roles::run(role, async |deps| storage::start(config, deps)).await
         }
+        Command::Sidecar(sidecar) => return sidecar.run().await,
+        Command::Drain(drain) => drain.run().await,
         Command::Migrate { database_url, platform } => {
             let target = if platform { Target::Platform } else { Target::Project };
             let endpoint = common::project::Endpoint::parse(&database_url)?;
@@ -135,6 +145,21 @@ pub async fn run(command: Command) -> Result<()> {
         }
         Command::Openapi { out } => write_openapi(&out),
         Command::ExecChild(_) => unreachable!("main runs it before anything else"),
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+impl Command {
+    /// Threads that carry requests; the machine's cores if nothing else is said.
+    ///
+    /// A proxy beside a program takes one: what it saves its neighbour is worth more than what it could carry.
+    ///
+    /// Errors: the configuration that says it cannot be read.
+    pub fn workers(&self) -> Result<Option<usize>> {
+        match self {
+            Command::Sidecar(sidecar) => sidecar.workers().map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod data;
 mod gateway;
 mod isolation;
 mod layout;
+mod mesh;
 mod queries;
 mod storage;
 mod transactions;

@@ -1,159 +1,126 @@
-//! The mesh's configuration as types: what `defaults.yaml` holds and, later, what the control plane pushes.
+//! The mesh's configuration as types: what `defaults.yaml` and a lone proxy's `mesh.yaml` hold, and what a control
+//! plane pushes.
+//!
+//! These are the words of the person who writes them; `snapshot` turns them into what a request meets.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+mod balancer;
+mod check;
+mod endpoints;
+mod limit;
+mod locate;
+mod millis;
+mod policy;
+mod protection;
+mod read;
+mod route;
+mod sidecar;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod text;
 
-use base::{Error, Result};
-use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use balancer::{Balancer, BalancerKind, HashKey};
+pub use endpoints::{Discovery, DnsRecord, HealthCheck, StaticEndpoint, Tls};
+pub use limit::{Limit, LimitKey, Shed};
+pub use policy::{Egress, Policy};
+pub use protection::{Concurrency, Ejection, RetryBudget, TenantBreaker};
+pub use read::INVALID_MESH;
+pub use route::{
+    Backend, Edit, Fallback, Fault, Hedge, Kind, Match, Mirror, Redirect, Retry, Rewrite, Route, Split,
+    Stale, Template,
+};
+pub use sidecar::{Listen, OutboundListener, Ready, Sidecar, Workload};
+pub use telemetry::{Otlp, Telemetry};
+
+use serde::{Deserialize, Serialize};
 
 /// A whole configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mesh {
     /// The SPIFFE trust domain.
     pub trust_domain: String,
-    /// Caller → the headers of our own that it may assert.
+    /// Caller → the headers of our own that it may assert. Every other one is stripped when it arrives.
     #[serde(default)]
     pub asserts: BTreeMap<String, Vec<String>>,
+    /// SPIFFE ids that nobody talks to any more: their connections are cut.
+    #[serde(default)]
+    pub denied: BTreeSet<String>,
+    /// The hosts outside of the mesh that may be called; none otherwise.
+    #[serde(default)]
+    pub egress: Vec<Egress>,
+    /// What is recorded.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Every service by name.
     pub services: BTreeMap<String, Service>,
+    /// What one proxy does; only in a lone proxy's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<Sidecar>,
 }
 
-/// One service: who may call it, and how its routes behave.
-#[derive(Clone, Debug, Deserialize)]
+/// One service: how to reach it, who may call it, and how its routes behave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// The callers that are let in; nobody else is.
+    /// What the program speaks.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Whether proxies meet over mutual TLS.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Where its endpoints are. Absent if it is in this process or a registry knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
+    /// How an endpoint is chosen.
+    #[serde(default)]
+    pub balancer: Balancer,
+    /// Probes of this proxy's own, where nobody else looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// When a faulty endpoint is left out.
+    #[serde(default)]
+    pub ejection: Ejection,
+    /// How much may be under way at once.
+    #[serde(default)]
+    pub concurrency: Concurrency,
+    /// How many retries and hedges there may be.
+    #[serde(default)]
+    pub retry_budget: RetryBudget,
+    /// When one project's calls are refused for its own trouble.
+    #[serde(default)]
+    pub tenant_breaker: TenantBreaker,
+    /// Whether the inbound side adapts how much it lets in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shed: Option<Shed>,
+    /// Rates and concurrencies that the inbound side holds callers to.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+    /// The callers that may call everything; a short form of a policy.
+    #[serde(default)]
     pub callers: Vec<String>,
-    /// The first match wins; the last one matches everything.
+    /// Who else may call what. Nobody else may call anything.
+    #[serde(default)]
+    pub policies: Vec<Policy>,
+    /// Whether what policy denies is let in and only reported.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// The first match wins; the last one matches everything. A service without routes only calls others.
+    #[serde(default)]
     pub routes: Vec<Route>,
 }
 
-/// A part of a service's paths and the kind of exchange that happens there.
-///
-/// Routes attach to a service, never to a public path: those are the gateway's edge table.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Route {
-    /// A path prefix; empty matches every path.
-    #[serde(default)]
-    pub path: String,
-    /// The kind and its times.
-    #[serde(flatten)]
-    pub kind: Kind,
-}
-
-/// What an exchange looks like in time, and with it which of its timeouts make sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Kind {
-    /// One request, one answer, both small: a deadline for the whole.
-    Unary {
-        /// From the request's arrival to the last byte of the answer.
-        #[serde(rename = "deadline_ms", with = "millis")]
-        deadline: Duration,
-    },
-    /// Bodies of any length, never buffered: no total, but neither side may stall.
-    Stream {
-        /// From the end of the request's body to the head of the answer.
-        #[serde(rename = "response_ms", with = "millis")]
-        response: Duration,
-        /// Longest pause within a body, per direction.
-        #[serde(rename = "idle_ms", with = "millis")]
-        idle: Duration,
-    },
-    /// A connection that leaves HTTP, such as a WebSocket.
-    Upgrade {
-        /// From the request to the answer `101`.
-        #[serde(rename = "response_ms", with = "millis")]
-        response: Duration,
-        /// Longest time without a byte in either direction.
-        #[serde(rename = "idle_ms", with = "millis")]
-        idle: Duration,
-        /// Longest life.
-        #[serde(rename = "life_ms", with = "millis")]
-        life: Duration,
-    },
-}
-
-impl Mesh {
-    /// The configuration that is compiled in.
-    pub fn defaults() -> Mesh {
-        Mesh::parse(include_str!("../../defaults.yaml")).expect("a test parses defaults.yaml")
-    }
-
-    /// Reads and checks a configuration.
-    ///
-    /// Errors: what is wrong and where, for the person who wrote it.
-    pub fn parse(yaml: &str) -> Result<Mesh> {
-        let mesh: Mesh = yaml_serde::from_str(yaml)
-            .map_err(|error| base::error::BAD_REQUEST.error(format!("mesh configuration: {error}")))?;
-        for (name, service) in &mesh.services {
-            let last = service.routes.last();
-            if !last.is_some_and(|route| route.path.is_empty()) {
-                return Err(invalid(format!("the last route of service {name} must have no path")));
-            }
-            if let Some(caller) = service.callers.iter().find(|caller| !mesh.knows(caller)) {
-                return Err(invalid(format!("service {name} lets in {caller}, which is nobody")));
-            }
-        }
-        Ok(mesh)
-    }
-
-    fn knows(&self, caller: &str) -> bool {
-        caller == "gateway" || self.services.contains_key(caller)
-    }
-}
-
-impl Service {
-    /// The kind of exchange at `path`.
-    pub fn kind_of(&self, path: &str) -> Kind {
-        let route = self.routes.iter().find(|route| path.starts_with(&route.path));
-        route.expect("the last route matches everything").kind
-    }
-}
-
-fn invalid(message: String) -> Error {
-    base::error::BAD_REQUEST.error(format!("mesh configuration: {message}"))
-}
-
-mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_valid() {
-        let mesh = Mesh::parse(include_str!("../../defaults.yaml")).unwrap();
-
-        assert_eq!(mesh.services.len(), 4);
-    }
-
-    #[test]
-    fn the_first_matching_route_decides() {
-        let storage = &Mesh::defaults().services["storage"];
-
-        assert!(matches!(storage.kind_of("/object/list/avatars"), Kind::Unary { .. }));
-        assert!(matches!(storage.kind_of("/object/avatars/a.png"), Kind::Stream { .. }));
-        assert!(matches!(storage.kind_of("/bucket"), Kind::Unary { .. }));
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let open = "{trust_domain: a, services: {x: {callers: [], routes: [{path: /a, kind: unary, deadline_ms: 1}]}}}";
-        let stranger =
-            "{trust_domain: a, services: {x: {callers: [y], routes: [{kind: unary, deadline_ms: 1}]}}}";
-
-        assert!(Mesh::parse(open).unwrap_err().message.contains("must have no path"));
-        assert!(Mesh::parse(stranger).unwrap_err().message.contains("lets in y"));
-        assert!(Mesh::parse("{trust_domain: a, services: {}, servces: {}}").is_err());
-    }
+/// What a program speaks. Declared, never detected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1, with upgrades.
+    #[default]
+    Http1,
+    /// HTTP/2 without negotiation (h2c), gRPC too.
+    Http2,
+    /// Bytes.
+    Tcp,
 }

@@ -24,8 +24,8 @@ pub struct Stack {
 }
 
 /// Runs a test on the shared runtime: what it leaves in the background does not die with it.
-pub fn run(test: impl Future<Output = ()>) {
-    RUNTIME.block_on(test);
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(test)
 }
 
 /// The binary under test.

@@ -1,0 +1,1 @@
+"""What `bench/mesh` is made of: processes, loads, contenders, experiments, and the report."""

@@ -1,0 +1,25 @@
+//! Which endpoint takes a request: what is known of each one's load and health, and the choice between them.
+
+mod balancer;
+mod check;
+mod dice;
+#[cfg(test)]
+mod fixture;
+mod group;
+mod health;
+mod load;
+mod member;
+mod pick;
+mod ring;
+mod rule;
+mod set;
+#[cfg(test)]
+mod simulation;
+mod window;
+
+pub use balancer::Balancer;
+pub use check::run;
+pub use dice::Dice;
+pub use member::Member;
+pub use pick::{Outcome, Pick};
+pub use ring::hash;

@@ -1,0 +1,82 @@
+//! The program behind an inbound stack: in this process, or on a socket beside it.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+
+use base::{Request, Response};
+use futures_util::FutureExt;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
+
+use crate::Cause;
+use crate::connect::{Host, Transport};
+use crate::io::Io;
+use crate::resource::Kind;
+
+/// A program.
+pub(crate) enum Program {
+    /// In this process.
+    Local(BoxCloneSyncService<Request, Response, Infallible>),
+    /// On a socket.
+    Socket(Box<Transport>),
+}
+
+impl Program {
+    pub(crate) fn local<S>(service: S) -> Program
+    where
+        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        Program::Local(BoxCloneSyncService::new(service))
+    }
+
+    pub(super) async fn call(
+        &self,
+        kind: Kind,
+        host: &Host,
+        mut request: Request,
+    ) -> Result<Response, Cause> {
+        match self {
+            Program::Local(service) => {
+                host.origin(&mut request);
+                let answer = AssertUnwindSafe(service.clone().oneshot(request)).catch_unwind().await;
+                match answer {
+                    Ok(Ok(response)) => Ok(response),
+                    Ok(Err(never)) => match never {},
+                    Err(_) => Err(Cause::Reset),
+                }
+            }
+            Program::Socket(transport) => self.relay(transport, kind, host, request).await,
+        }
+    }
+
+    /// Sends the request on; on `101` joins the caller's connection with the program's.
+    async fn relay(
+        &self,
+        transport: &Transport,
+        kind: Kind,
+        host: &Host,
+        mut request: Request,
+    ) -> Result<Response, Cause> {
+        let caller = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
+        let mut response = transport.send(kind, host, request).await.map_err(|failure| failure.cause)?;
+        let (Kind::Upgrade { idle, life, .. }, Some(caller)) = (kind, caller) else { return Ok(response) };
+        if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+            let program = hyper::upgrade::on(&mut response);
+            tokio::spawn(async move {
+                let (Ok(caller), Ok(program)) = tokio::join!(caller, program) else { return };
+                let [caller, program] = [caller, program].map(hyper_util::rt::TokioIo::new);
+                crate::splice::splice(caller, program, idle, life).await;
+            });
+            return Ok(response.map(|_| base::Body::empty()));
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn open(&self) -> Result<Io, Cause> {
+        match self {
+            Program::Local(_) => Err(Cause::Unreachable),
+            Program::Socket(transport) => transport.open().await,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The caller's side.
+//!
+//! service by host → route → trouble on purpose → redirect, rewrite, headers → split → mirror → attempts (place,
+//! breaker, endpoint, call) within the route's times → fallback. `http://<service>.mesh/…` is a peer, any other host is
+//! egress.
+
+mod attempt;
+mod call;
+mod cluster;
+mod egress;
+mod fallback;
+mod head;
+mod mirror;
+mod retry;
+mod stage;
+mod tcp;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use base::{Request, Response};
+use futures_util::future::BoxFuture;
+
+use crate::Cause;
+use crate::identity::{Credentials, Identity};
+use crate::observe::{Event, Name, Side};
+use crate::plane::{DataPlane, Plane};
+use crate::record::Record;
+use crate::snapshot::{Service, Snapshot};
+use crate::traffic::hash::Hashed;
+
+pub(crate) use call::NEVER;
+pub(crate) use cluster::{Cluster, Reach};
+
+/// The outbound stack of one caller. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound(Arc<Stack>);
+
+pub(crate) struct Stack {
+    pub(crate) plane: DataPlane,
+    pub(crate) identity: Identity,
+    pub(crate) source: Name,
+    pub(crate) credentials: Option<Credentials>,
+    /// The services that were called so far.
+    clusters: ArcSwap<HashMap<Name, Arc<Cluster>>>,
+    mirrors: mirror::Mirrors,
+}
+
+impl Outbound {
+    pub(crate) fn new(plane: DataPlane, source: &str, credentials: Option<Credentials>) -> Outbound {
+        let trust_domain = plane.0.snapshot().trust_domain.clone();
+        Outbound(Arc::new(Stack {
+            identity: Identity::new(&*trust_domain, source),
+            source: source.into(),
+            plane,
+            credentials,
+            clusters: ArcSwap::default(),
+            mirrors: mirror::Mirrors::default(),
+        }))
+    }
+
+    /// Sends `request` and resolves at the head of the answer.
+    pub async fn send(&self, request: Request) -> Result<Response, Cause> {
+        let host = request.uri().host().unwrap_or_default();
+        match host.strip_suffix(".mesh") {
+            Some(name) => {
+                let service = self.0.plane.0.snapshot().service(name).cloned();
+                match service {
+                    Some(service) => self.0.exchange(service, request).await,
+                    None => self.0.unknown(request),
+                }
+            }
+            None => egress::send(&self.0, request).await,
+        }
+    }
+
+    /// Sends `request` to `service`, whatever host it names.
+    pub async fn send_to(&self, service: &str, request: Request) -> Result<Response, Cause> {
+        let service = self.0.plane.0.snapshot().service(service).cloned();
+        match service {
+            Some(service) => self.0.exchange(service, request).await,
+            None => self.0.unknown(request),
+        }
+    }
+
+    pub(crate) fn stack(&self) -> &Arc<Stack> {
+        &self.0
+    }
+}
+
+impl Stack {
+    pub(crate) fn plane(&self) -> &Plane {
+        &self.plane.0
+    }
+
+    /// One exchange with `service`, recorded from its first to its last byte.
+    async fn exchange(self: &Arc<Self>, service: Arc<Service>, request: Request) -> Result<Response, Cause> {
+        let observer = &self.plane().parts.observer;
+        let names = [&self.source, &service.name];
+        let (method, uri) = (request.method(), request.uri());
+        let mut record = Record::begin(observer, Side::Outbound, names, method, uri, request.headers());
+        if service.is_denied {
+            record.failed(Cause::NotAllowed);
+            return Err(Cause::NotAllowed);
+        }
+        stage::run(self, service, request, record).await
+    }
+
+    /// The same, boxed: an exchange may lead to others, by a mirror or a fallback.
+    fn exchange_with(
+        self: &Arc<Self>,
+        service: Arc<Service>,
+        request: Request,
+    ) -> BoxFuture<'static, Result<Response, Cause>> {
+        let stack = self.clone();
+        Box::pin(async move { stack.exchange(service, request).await })
+    }
+
+    fn unknown(&self, request: Request) -> Result<Response, Cause> {
+        let (source, host) = (self.source.clone(), request.uri().host().unwrap_or_default().to_owned());
+        let detail = "no service has this name".to_owned();
+        self.plane().observe(&Event::EgressDenied { source, host, detail });
+        Err(Cause::NotAllowed)
+    }
+
+    /// The way to `service`: made at the first call, made anew when its configuration changed.
+    pub(crate) fn cluster(self: &Arc<Self>, service: &Service) -> Option<Arc<Cluster>> {
+        if let Some(cluster) = self.clusters.load().get(&service.name)
+            && Arc::ptr_eq(&cluster.spec, &service.cluster)
+        {
+            return Some(cluster.clone());
+        }
+        let cluster = Arc::new(Cluster::start(self, service)?);
+        self.clusters.rcu(|clusters| {
+            let mut clusters = HashMap::clone(clusters);
+            match clusters.get(&service.name) {
+                // somebody else was faster
+                Some(there) if Arc::ptr_eq(&there.spec, &service.cluster) => {}
+                _ => drop(clusters.insert(service.name.clone(), cluster.clone())),
+            }
+            clusters
+        });
+        self.clusters.load().get(&service.name).cloned()
+    }
+
+    /// The services that were called so far.
+    pub(crate) fn clusters(&self) -> Vec<Arc<Cluster>> {
+        self.clusters.load().values().cloned().collect()
+    }
+
+    /// What a hash of `request` looks at.
+    pub(crate) fn hashed<'a>(&'a self, request: &'a Request) -> Hashed<'a> {
+        Hashed { headers: request.headers(), path: request.uri().path(), source: &self.source }
+    }
+
+    /// The service of `name` in the configuration in force.
+    pub(crate) fn service(&self, name: &str) -> Option<Arc<Service>> {
+        let snapshot: &Snapshot = &self.plane().snapshot();
+        snapshot.service(name).cloned()
+    }
+}
+
+impl tower::Service<Request> for Outbound {
+    type Response = Response;
+    type Error = Cause;
+    type Future = BoxFuture<'static, Result<Response, Cause>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let stack = self.clone();
+        Box::pin(async move { stack.send(request).await })
+    }
+}

@@ -1,0 +1,145 @@
+//! The data plane of one process: the configuration in force, the services that are in this process, the observer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use base::{Clock, Random, Result};
+use tokio::sync::watch;
+
+use crate::balance::Dice;
+use crate::blame::Blame;
+use crate::discover::Resolve;
+use crate::identity::Credentials;
+use crate::observe::trace::Sampler;
+use crate::observe::{Event, Name, Observer};
+use crate::resource::{INVALID_MESH, Mesh};
+use crate::snapshot::Snapshot;
+use crate::{Inbound, Outbound};
+
+/// The data plane. Cheap to clone.
+#[derive(Clone)]
+pub struct DataPlane(pub(crate) Arc<Plane>);
+
+pub(crate) struct Plane {
+    snapshot: ArcSwap<Snapshot>,
+    /// Changes with the snapshot: who holds a connection judges it anew.
+    changes: watch::Sender<()>,
+    locals: ArcSwap<HashMap<Name, Inbound>>,
+    pub(crate) parts: Parts,
+    pub(crate) blame: Blame,
+    pub(crate) dice: Dice,
+}
+
+/// What a data plane is given.
+pub struct Parts {
+    /// Where events go.
+    pub observer: Observer,
+    /// The wall clock, for limits.
+    pub clock: Clock,
+    /// Where this process is.
+    pub zone: Option<Name>,
+    /// Whether exchanges are spans; without one, traces pass untouched.
+    pub sampler: Option<Sampler>,
+    /// Finds services that no list and no name gives.
+    pub resolver: Option<Arc<dyn Resolve>>,
+    /// Where the dice start.
+    pub seed: u64,
+}
+
+impl Parts {
+    /// Events to `observer`, nothing else.
+    pub fn new(observer: Observer, clock: Clock, random: &Random) -> Parts {
+        let seed = u64::from_le_bytes(random.bytes());
+        Parts { observer, clock, zone: None, sampler: None, resolver: None, seed }
+    }
+}
+
+impl DataPlane {
+    /// A data plane with `mesh` in force.
+    ///
+    /// Errors: what of it cannot be; never for what [`Mesh::parse`] let pass.
+    pub fn new(mesh: Mesh, parts: Parts) -> Result<DataPlane> {
+        let snapshot = Snapshot::compile(mesh, None).map_err(invalid)?;
+        Ok(DataPlane(Arc::new(Plane {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            changes: watch::Sender::new(()),
+            locals: ArcSwap::default(),
+            dice: Dice::new(parts.seed),
+            blame: Blame::default(),
+            parts,
+        })))
+    }
+
+    /// Puts `mesh` in force in the place of the configuration before: requests under way keep what they began with,
+    /// live connections are judged anew.
+    ///
+    /// Errors: as [`DataPlane::new`]; then nothing changes.
+    pub fn apply(&self, mesh: Mesh) -> Result<()> {
+        let next = Snapshot::compile(mesh, Some(&self.0.snapshot())).map_err(|detail| {
+            self.0.parts.observer.observe(&Event::ConfigRejected { detail: detail.clone() });
+            invalid(detail)
+        })?;
+        let version = next.version.clone();
+        self.0.snapshot.store(Arc::new(next));
+        self.0.changes.send_replace(());
+        self.0.parts.observer.observe(&Event::ConfigApplied { version });
+        Ok(())
+    }
+
+    /// The configuration in force.
+    pub fn mesh(&self) -> Mesh {
+        self.0.snapshot().mesh.clone()
+    }
+
+    /// The version of the configuration in force: a hash of its content.
+    pub fn version(&self) -> Name {
+        self.0.snapshot().version.clone()
+    }
+
+    /// The outbound stack of `source`, a service's name, which proves its identity with `credentials` if it has any.
+    pub fn outbound(&self, source: &str, credentials: Option<Credentials>) -> Outbound {
+        Outbound::new(self.clone(), source, credentials)
+    }
+
+    /// Puts the inbound stack before a service in this process, and lets others find it.
+    pub fn serve_locally<S>(&self, name: &str, service: S) -> Inbound
+    where
+        S: tower::Service<base::Request, Response = base::Response, Error = std::convert::Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        let inbound = Inbound::local(self.clone(), name, service);
+        self.0.locals.rcu(|locals| {
+            let mut locals = HashMap::clone(locals);
+            locals.insert(name.into(), inbound.clone());
+            locals
+        });
+        inbound
+    }
+}
+
+fn invalid(detail: String) -> base::Error {
+    INVALID_MESH.error(detail)
+}
+
+impl Plane {
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn local(&self, service: &str) -> Option<Inbound> {
+        self.locals.load().get(service).cloned()
+    }
+
+    pub(crate) fn observe(&self, event: &Event) {
+        self.parts.observer.observe(event);
+    }
+}

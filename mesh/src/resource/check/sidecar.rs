@@ -1,0 +1,101 @@
+//! One proxy and the programs beside it.
+
+use super::super::{OutboundListener, Protocol, Ready, Sidecar, Tls, Workload};
+use super::report::Report;
+use super::{Mesh, Place, listeners, matches, names};
+
+/// More threads than any proxy has processors for.
+const MAX_WORKERS: usize = 256;
+
+pub(super) fn check(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sidecar: &Sidecar) {
+    let workloads = at.key("workloads");
+    report.refuse_if(sidecar.workloads.is_empty(), &workloads, "names no workload");
+    for (index, workload) in sidecar.workloads.iter().enumerate() {
+        let at = workloads.item(index);
+        let here = at.key("service");
+        names::caller(report, &here, mesh, &workload.service);
+        if sidecar.workloads[..index].iter().any(|earlier| earlier.service == workload.service) {
+            report.refuse(&here, format!("{} is there twice", workload.service));
+        }
+        self::workload(report, &at, mesh, sidecar, workload);
+    }
+    inbound(report, at, sidecar);
+    listeners::check(report, at, sidecar);
+    report.refuse_if(sidecar.zone.as_deref() == Some(""), &at.key("zone"), "a zone needs a name");
+    report.time_or_zero(&at.key("grace_ms"), sidecar.grace);
+    report.time_or_zero(&at.key("lame_duck_ms"), sidecar.lame_duck);
+    report.number(&at.key("workers"), sidecar.workers, 1..=MAX_WORKERS);
+}
+
+/// What it takes to be called.
+fn inbound(report: &mut Report<'_>, at: &Place<'_>, sidecar: &Sidecar) {
+    if sidecar.inbound.is_none() {
+        return;
+    }
+    let called = sidecar.workloads.iter().any(|workload| workload.program.is_some());
+    report.refuse_if(!called, &at.key("inbound"), "no workload has a program that could be called");
+    report.refuse_if(sidecar.roots.is_empty(), &at.key("inbound"), "inbound needs roots");
+    for (index, workload) in sidecar.workloads.iter().enumerate() {
+        let workloads = at.key("workloads");
+        let at = workloads.item(index);
+        if workload.program.is_some() && workload.certificate.is_none() && workload.key.is_none() {
+            report.refuse(&at, format!("{} needs a certificate and a key to be called", workload.service));
+        }
+    }
+}
+
+fn workload(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sidecar: &Sidecar, workload: &Workload) {
+    match (&workload.certificate, &workload.key) {
+        (Some(_), None) => report.refuse(&at.key("certificate"), "a certificate needs its key"),
+        (None, Some(_)) => report.refuse(&at.key("key"), "a key needs its certificate"),
+        _ => {}
+    }
+    if workload.program.is_some() && !mesh.services.contains_key(&workload.service) {
+        report.refuse(
+            &at.key("program"),
+            format!("only a service is called, and {} is none", workload.service),
+        );
+    }
+    let idle = workload.program.is_none() && workload.outbound.is_empty();
+    report.refuse_if(idle, at, "a workload needs a program or an outbound listener");
+    match &workload.ready {
+        Some(ready @ (Ready::Tcp | Ready::Http(_))) if workload.program.is_none() => {
+            report.refuse(&at.key("ready"), format!("{ready} needs a program to connect to"));
+        }
+        Some(Ready::Http(path)) => matches::path(report, &at.key("ready"), path),
+        _ => {}
+    }
+    for (index, listener) in workload.outbound.iter().enumerate() {
+        let outbound = at.key("outbound");
+        self::outbound(report, &outbound.item(index), mesh, sidecar, workload, listener);
+    }
+}
+
+fn outbound(
+    report: &mut Report<'_>,
+    at: &Place<'_>,
+    mesh: &Mesh,
+    sidecar: &Sidecar,
+    workload: &Workload,
+    listener: &OutboundListener,
+) {
+    listeners::loopback(report, &at.key("listen"), &listener.listen);
+    let is_tcp = listener.protocol == Protocol::Tcp;
+    let to = at.key("to");
+    let Some(name) = &listener.to else {
+        report.refuse_if(is_tcp, at, "a tcp listener needs to: bytes do not say where they go");
+        return;
+    };
+    let Some(service) = names::service(report, &to, mesh, name) else { return };
+    if is_tcp != (service.protocol == Protocol::Tcp) {
+        let reason = if is_tcp { "speaks HTTP, the listener tcp" } else { "speaks tcp, the listener HTTP" };
+        report.refuse(&to, format!("the service {name} {reason}"));
+    }
+    let proves_itself = workload.certificate.is_some() && !sidecar.roots.is_empty();
+    if service.tls == Tls::Mutual && !proves_itself {
+        report.refuse(
+            &to,
+            format!("{name} is reached over mutual TLS, which needs a certificate, a key and roots"),
+        );
+    }
+}

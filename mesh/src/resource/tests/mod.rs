@@ -1,0 +1,5 @@
+//! From text to types and back.
+
+mod arbitrary;
+mod docs;
+mod read;

@@ -1,0 +1,301 @@
+//! One proxy beside one or more programs: its doors, its probes, and how it stops.
+//!
+//! Order of a stop: not ready → (who finds us through a registry is told) → a while of serving on → no new connections,
+//! `GOAWAY` and `Connection: close` on those that are open → what is in flight ends → the programs are stopped.
+
+mod probes;
+mod view;
+mod workload;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::error::{BAD_REQUEST, OrInternal};
+use base::serve::{Listener, accept_each};
+use base::{Clock, Random, Result};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin;
+use crate::discover::Resolve;
+use crate::listen::{Behind, InboundDoor, OutboundDoor};
+use crate::observe::access::AccessLog;
+use crate::observe::metrics::Metrics;
+use crate::observe::tap::Tap;
+use crate::observe::trace::Sampler;
+use crate::observe::{Event, Observer, otlp};
+use crate::plane::{DataPlane, Parts};
+use crate::resource::{self, Listen, Mesh};
+use crate::{Inbound, Outbound};
+pub use probes::Phase;
+use workload::Identities;
+
+/// How often idle series are looked for.
+const EXPIRE: Duration = Duration::from_secs(60);
+
+/// What a proxy is given beside its configuration.
+pub struct Given {
+    /// The wall clock.
+    pub clock: Clock,
+    /// Where the dice start.
+    pub random: Random,
+    /// Finds services that no list and no name gives.
+    pub resolver: Option<Arc<dyn Resolve>>,
+    /// Where events go beside metrics, tap and log.
+    pub observer: Observer,
+    /// Reads and changes the filter of the log.
+    pub log_level: admin::LogLevel,
+}
+
+/// A running proxy.
+pub struct Sidecar {
+    plane: DataPlane,
+    sidecar: resource::Sidecar,
+    phase: watch::Sender<Phase>,
+    /// Told to stop, by a signal or through the admin socket.
+    asked: CancellationToken,
+    /// No new connections.
+    closing: CancellationToken,
+    /// Everything else ends.
+    ended: CancellationToken,
+    doors: TaskTracker,
+    rest: TaskTracker,
+    exporter: Option<otlp::Exporter>,
+    addresses: Addresses,
+}
+
+/// Where a proxy listens, by what was asked for: port 0 became a free one.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Addresses {
+    /// Where peers come in.
+    pub inbound: Option<String>,
+    /// Where each program hands over its calls.
+    pub outbound: BTreeMap<String, Vec<String>>,
+    /// Where the probes are.
+    pub probes: Option<String>,
+    /// Where Prometheus reads.
+    pub metrics: Option<String>,
+}
+
+impl Sidecar {
+    /// Binds every door and serves. The programs behind it may still be starting.
+    ///
+    /// Errors: what of the configuration, a file, or a port is not as it must be.
+    pub async fn start(mesh: Mesh, given: Given) -> Result<Sidecar> {
+        let sidecar = mesh.sidecar.clone();
+        let sidecar = sidecar.ok_or_else(|| BAD_REQUEST.error("the configuration has no section sidecar"))?;
+        let (asked, closing, ended) = Default::default();
+        let (doors, rest) = (TaskTracker::new(), TaskTracker::new());
+
+        let (metrics, tap) = (Metrics::new(), Tap::default());
+        let log = crate::observe::log(given.clock.clone());
+        let mut observers = vec![metrics.observer(), tap.observer(), log, given.observer];
+        if mesh.telemetry.access_log {
+            let lost = metrics.access_lines_lost();
+            let log = AccessLog::stdout(given.clock.clone(), lost).or_internal()?;
+            observers.push(log.observer());
+        }
+        let otlp = mesh.telemetry.otlp.as_ref();
+        let exporter =
+            otlp.map(|otlp| otlp::Exporter::start(otlp, given.clock.clone(), metrics.spans_dropped()));
+        let exporter = exporter.transpose().map_err(|reason| BAD_REQUEST.error(reason))?;
+        observers.extend(exporter.as_ref().map(otlp::Exporter::observer));
+        let observer = Observer::all(observers);
+
+        let mut parts = Parts::new(observer.clone(), given.clock.clone(), &given.random);
+        parts.zone = sidecar.zone.as_deref().map(Into::into);
+        let sampler = otlp.map(|otlp| Sampler::new(otlp.sample)).transpose();
+        parts.sampler = sampler.map_err(|reason| BAD_REQUEST.error(reason))?;
+        parts.resolver = given.resolver;
+        let identities = Identities::load(&mesh, &sidecar, &observer, &given.clock, &ended)?;
+        let plane = DataPlane::new(mesh, parts)?;
+
+        let (phase, _) = watch::channel(Phase::Starting);
+        let addresses = Addresses::default();
+        let mut proxy =
+            Sidecar { plane, sidecar, phase, asked, closing, ended, doors, rest, exporter, addresses };
+        let outbounds = proxy.open_outbound(&identities).await?;
+        proxy.open_inbound(&identities).await?;
+        proxy.open_probes(&metrics).await?;
+        proxy.open_admin(outbounds, metrics, tap, given.log_level).await?;
+        Ok(proxy)
+    }
+
+    /// The data plane, for a source of configuration.
+    pub fn plane(&self) -> &DataPlane {
+        &self.plane
+    }
+
+    /// Says what the programs are doing; the probes tell.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// A token that is cancelled when somebody asks for a stop through the admin socket; cancel it to ask for one.
+    pub fn asked_to_stop(&self) -> CancellationToken {
+        self.asked.clone()
+    }
+
+    /// Stops taking requests and finishes what is in flight. Programs are to be stopped after it.
+    pub async fn drain(&self) {
+        self.phase.send_replace(Phase::Draining);
+        tokio::time::sleep(self.sidecar.lame_duck).await;
+        self.closing.cancel();
+        self.doors.close();
+        let grace = self.sidecar.grace + Duration::from_secs(1);
+        let _ = tokio::time::timeout(grace, self.doors.wait()).await;
+        self.phase.send_replace(Phase::Drained);
+    }
+
+    /// Ends the rest: probes, admin, exports.
+    pub async fn end(self) {
+        if let Some(exporter) = &self.exporter {
+            exporter.flush(Duration::from_secs(2)).await;
+        }
+        self.ended.cancel();
+        self.rest.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.rest.wait()).await;
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    async fn open_outbound(&mut self, identities: &Identities) -> Result<Vec<Outbound>> {
+        let mut outbounds = Vec::new();
+        for workload in &self.sidecar.workloads {
+            let credentials = identities.of(&workload.service);
+            let outbound = self.plane.outbound(&workload.service, credentials);
+            for listener in &workload.outbound {
+                let door = OutboundDoor {
+                    outbound: outbound.clone(),
+                    protocol: listener.protocol,
+                    to: listener.to.as_deref().map(Into::into),
+                    stop: self.closing.clone(),
+                };
+                let (bound, address) = bind(&listener.listen).await?;
+                self.addresses.outbound.entry(workload.service.clone()).or_default().push(address);
+                self.door(bound, move |connection, remote| door.clone().carry(connection, remote));
+            }
+            outbounds.push(outbound);
+        }
+        Ok(outbounds)
+    }
+
+    async fn open_inbound(&mut self, identities: &Identities) -> Result<()> {
+        let Some(address) = self.sidecar.inbound else { return Ok(()) };
+        let mesh = self.plane.mesh();
+        let mut services = HashMap::new();
+        for workload in &self.sidecar.workloads {
+            let (Some(program), Some(credentials)) = (&workload.program, identities.of(&workload.service))
+            else {
+                continue;
+            };
+            let Some(spec) = mesh.services.get(&workload.service) else { continue };
+            let program = workload::program(program, &workload.service, spec, self.observer());
+            let inbound = Inbound::new(self.plane.clone(), &workload.service, program);
+            let behind = Behind { inbound, credentials, protocol: spec.protocol };
+            services.insert(workload.service.clone(), behind);
+        }
+        let door = InboundDoor {
+            plane: self.plane.clone(),
+            services: Arc::new(services),
+            stop: self.closing.clone(),
+        };
+        let (bound, address) = bind(&Listen::Tcp(address)).await?;
+        self.addresses.inbound = Some(address);
+        self.door(bound, move |connection, remote| door.clone().carry(connection, remote));
+        Ok(())
+    }
+
+    fn observer(&self) -> Observer {
+        self.plane.0.parts.observer.clone()
+    }
+
+    fn door<F, C>(&self, listener: Listener, carry: F)
+    where
+        F: FnMut(base::serve::Connection, Option<base::serve::RemoteAddr>) -> C + Send + 'static,
+        C: Future<Output = ()> + Send + 'static,
+    {
+        self.doors.spawn(accept_each(listener, self.closing.clone(), self.sidecar.grace, carry));
+    }
+
+    async fn open_probes(&mut self, metrics: &Metrics) -> Result<()> {
+        if let Some(address) = self.sidecar.probes {
+            let router = probes::router(self.phase.subscribe());
+            let (bound, address) = bind(&Listen::Tcp(address)).await?;
+            self.addresses.probes = Some(address);
+            self.serve(bound, router);
+        }
+        if let Some(address) = self.sidecar.metrics {
+            let shown = metrics.clone();
+            let router =
+                axum::Router::new().route("/metrics", axum::routing::get(async move || shown.render()));
+            let (bound, address) = bind(&Listen::Tcp(address)).await?;
+            self.addresses.metrics = Some(address);
+            self.serve(bound, router);
+        }
+        let (metrics, ended) = (metrics.clone(), self.ended.clone());
+        self.rest.spawn(async move {
+            while tokio::time::timeout(EXPIRE, ended.cancelled()).await.is_err() {
+                metrics.expire(tokio::time::Instant::now());
+            }
+        });
+        Ok(())
+    }
+
+    async fn open_admin(
+        &self,
+        outbounds: Vec<Outbound>,
+        metrics: Metrics,
+        tap: Tap,
+        log_level: admin::LogLevel,
+    ) -> Result<()> {
+        let Some(path) = &self.sidecar.admin else { return Ok(()) };
+        let view = view::View::new(self.plane.clone(), outbounds);
+        let (asked, phase) = (self.asked.clone(), self.phase.subscribe());
+        let drain = Arc::new(move || {
+            let (asked, mut phase) = (asked.clone(), phase.clone());
+            asked.cancel();
+            let drained = async move {
+                let _ = phase.wait_for(|phase| *phase == Phase::Drained).await;
+            };
+            Box::pin(drained) as futures_util::future::BoxFuture<'static, ()>
+        });
+        let router = admin::router(view.handles(metrics, tap, drain, log_level));
+        self.serve(bind(&Listen::Unix(path.clone())).await?.0, router);
+        Ok(())
+    }
+
+    fn serve(&self, listener: Listener, router: axum::Router) {
+        self.rest.spawn(base::serve::serve(listener, router, self.ended.clone(), EXPIRE));
+    }
+
+    /// Puts another configuration in force. What a listener is made of stays as it was.
+    pub fn apply(&self, mesh: Mesh) -> Result<()> {
+        self.plane.apply(mesh)
+    }
+
+    /// A configuration could not be read.
+    pub fn rejected(&self, detail: String) {
+        self.plane.0.observe(&Event::ConfigRejected { detail });
+    }
+}
+
+/// A bound socket and where it is.
+async fn bind(listen: &Listen) -> Result<(Listener, String)> {
+    let bound = match listen {
+        Listen::Unix(path) => Listener::unix(path),
+        Listen::Tcp(address) => Listener::tcp(*address).await,
+    };
+    let bound = bound.map_err(|error| {
+        base::error::INTERNAL.error(format!("cannot listen on {listen}")).caused_by(error)
+    })?;
+    let address = bound.local_addr().map_or_else(|| listen.to_string(), |address| address.to_string());
+    Ok((bound, address))
+}

@@ -1,0 +1,195 @@
+//! `meshbase sidecar`: a proxy from a file, alone or around the program that it is for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use base::error::{BAD_REQUEST, OrInternal};
+use base::{Error, Result};
+use mesh::resource::{Listen, Mesh, Ready};
+
+use crate::child::{Child, bound_to_us};
+
+/// Runs a proxy from a file, alone or around the program that it is for.
+#[derive(clap::Args, Debug)]
+pub struct Sidecar {
+    /// The mesh file: its services and, under `sidecar`, what this proxy does. docs/mesh.md is the reference.
+    #[arg(long, env = "MESHBASE_MESH_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+    /// When the program counts as started: it accepts connections, answers 2xx, or this command ends with 0
+    /// [default: as the file says, else at once].
+    #[arg(long, env = "MESHBASE_READY", value_name = "tcp|http:/PATH|exec:COMMAND")]
+    ready: Option<Ready>,
+    /// Seconds that the program may take to be ready.
+    #[arg(long, env = "MESHBASE_START_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
+    start_timeout: u64,
+    /// Print where it listens, as one line of JSON, once it serves.
+    #[arg(long)]
+    json: bool,
+    /// Only read the file and say what is wrong with it.
+    #[arg(long)]
+    check: bool,
+    /// A program to run beside the proxy, after `--`: started when the proxy serves, told to stop when the proxy has
+    /// drained, and we end with its exit code.
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+}
+
+/// The program to run beside the proxy.
+#[derive(Debug)]
+pub(crate) struct Program {
+    command: Vec<OsString>,
+    ready: Option<Ready>,
+    at: Option<Listen>,
+    start_within: Duration,
+}
+
+impl Program {
+    /// Starts it and passes signals on to it.
+    pub(crate) async fn start(&self) -> Result<Child> {
+        let executable = std::env::current_exe().or_internal()?;
+        let child = Child::start(bound_to_us(&executable, &self.command)).await?;
+        child.forward_signals().or_internal()?;
+        Ok(child)
+    }
+
+    /// Waits until it is ready, if anything says when that is.
+    pub(crate) async fn ready(&self, child: &Child) -> Result<()> {
+        match &self.ready {
+            Some(ready) => child.ready(ready, self.at.as_ref(), self.start_within).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Sidecar {
+    /// Threads that carry requests, as the file says.
+    pub(super) fn workers(&self) -> Result<usize> {
+        let mesh = Mesh::load(&self.config)?;
+        Ok(mesh.sidecar.map_or(1, |sidecar| sidecar.workers))
+    }
+
+    pub(super) async fn run(self) -> Result<ExitCode> {
+        let mesh = Mesh::load(&self.config)?;
+        if mesh.sidecar.is_none() {
+            return Err(self.refusal("says nothing under `sidecar`: it is no proxy's file"));
+        }
+        let program = self.program(&mesh)?;
+        if self.check {
+            println!("{}: valid", self.config.display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        crate::sidecar::run(&self.config, mesh, program, self.json).await
+    }
+
+    /// The program after `--` is the one workload that the file has a program for.
+    fn program(&self, mesh: &Mesh) -> Result<Option<Program>> {
+        if self.program.is_empty() {
+            return match self.ready {
+                Some(_) => Err(BAD_REQUEST.error("--ready is for a program after --")),
+                None => Ok(None),
+            };
+        }
+        let workloads = mesh.sidecar.iter().flat_map(|sidecar| &sidecar.workloads);
+        let listening: Vec<_> = workloads.filter(|workload| workload.program.is_some()).collect();
+        let workload = match listening.as_slice() {
+            [] => None,
+            [one] => Some(one),
+            _ => return Err(self.refusal("has several programs: start each by itself, not after --")),
+        };
+        let at = workload.and_then(|workload| workload.program.clone());
+        let ready = self.ready.clone().or_else(|| workload.and_then(|workload| workload.ready.clone()));
+        if at.is_none() && ready.as_ref().is_some_and(|ready| !matches!(ready, Ready::Exec(_))) {
+            return Err(self.refusal("does not say where the program listens, which --ready needs"));
+        }
+        let start_within = Duration::from_secs(self.start_timeout);
+        Ok(Some(Program { command: self.program.clone(), ready, at, start_within }))
+    }
+
+    fn refusal(&self, why: &str) -> Error {
+        BAD_REQUEST.error(format!("{} {why}", self.config.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Cli {
+        #[command(flatten)]
+        sidecar: Sidecar,
+    }
+
+    const SERVICES: &str = "trust_domain: t.local\nservices:\n  a: { routes: [{ kind: unary, deadline_ms: 1 }] }\n  \
+                            b: { routes: [{ kind: unary, deadline_ms: 1 }] }\n";
+
+    fn parse(arguments: &[&str]) -> Result<Sidecar, clap::Error> {
+        Cli::try_parse_from([&["sidecar", "--config", "mesh.yaml"], arguments].concat())
+            .map(|cli| cli.sidecar)
+    }
+
+    /// What `--` means with these workloads.
+    fn program(workloads: &str, arguments: &[&str]) -> Result<Option<Program>, String> {
+        let mesh = Mesh::parse(&format!("{SERVICES}sidecar: {{ workloads: [{workloads}] }}\n")).unwrap();
+        parse(arguments).unwrap().program(&mesh).map_err(|error| error.message.into_owned())
+    }
+
+    #[test]
+    fn the_program_is_the_workload_that_listens() {
+        let workloads = "{ service: a, program: 127.0.0.1:80, ready: tcp }, \
+                         { service: b, outbound: [{ listen: 127.0.0.1:1 }] }";
+
+        let of_file = program(workloads, &["--", "prog", "--ready"]).unwrap().unwrap();
+        let of_flag = program(workloads, &["--ready", "http:/up", "--", "prog"]).unwrap().unwrap();
+
+        assert_eq!(of_file.command, ["prog", "--ready"]);
+        assert_eq!(of_file.at, Some("127.0.0.1:80".parse().unwrap()));
+        assert_eq!(of_file.ready, Some(Ready::Tcp));
+        assert_eq!(of_file.start_within, Duration::from_secs(60));
+        assert_eq!(of_flag.ready, Some(Ready::Http("/up".to_owned())));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let caller = "{ service: a, outbound: [{ listen: 127.0.0.1:1 }] }";
+        let two = "{ service: a, program: 127.0.0.1:1 }, { service: b, program: 127.0.0.1:2 }";
+        for (workloads, arguments, expected) in [
+            (caller, vec!["--ready", "tcp"], "--ready is for a program after --"),
+            (
+                caller,
+                vec!["--ready", "tcp", "--", "prog"],
+                "mesh.yaml does not say where the program listens, which --ready needs",
+            ),
+            (two, vec!["--", "prog"], "mesh.yaml has several programs: start each by itself, not after --"),
+        ] {
+            assert_eq!(program(workloads, &arguments).unwrap_err(), expected);
+        }
+        assert!(program(caller, &["--ready", "exec:true", "--", "prog"]).unwrap().is_some());
+        assert!(program(two, &[]).unwrap().is_none());
+        assert!(parse(&["--ready", "http"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_is_checked_without_running_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let check = async |yaml: &str| {
+            std::fs::write(&path, yaml).unwrap();
+            let cli = Cli::try_parse_from(["sidecar", "--config", &path, "--check"]).unwrap();
+            cli.sidecar.run().await.map_err(|error| error.message.into_owned())
+        };
+
+        let sidecar = "sidecar: { workloads: [{ service: a, program: 127.0.0.1:1 }] }\n";
+        let valid = check(&format!("{SERVICES}{sidecar}")).await;
+        let invalid = check(&format!("{SERVICES}sidecar: {{ workloads: [] }}\n")).await;
+        let no_proxy = check(SERVICES).await;
+
+        assert_eq!(valid, Ok(ExitCode::SUCCESS));
+        assert_eq!(invalid, Err(format!("{path}:5:12: sidecar.workloads: names no workload")));
+        assert_eq!(no_proxy, Err(format!("{path} says nothing under `sidecar`: it is no proxy's file")));
+    }
+}

@@ -1,0 +1,174 @@
+//! Readers that do not read, and streams that rest, hold up nobody else; a burst leaves no memory behind.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use base::Body;
+use base::serve::{Listener, serve};
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{Authority, Proxy, Sample, client, failures, load, quantile};
+use crate::support::{process::folder, run};
+
+struct Pair {
+    caller: Proxy,
+    callee: Proxy,
+    folder: tempfile::TempDir,
+    stop: CancellationToken,
+    _authority: Authority,
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let (folder, authority, stop) = (folder(), Authority::new(), CancellationToken::new());
+        let socket = |name: &str| folder.path().join(name);
+        program(&socket("program"), stop.clone());
+        let routes = "routes: [
+      {path: /stream/, kind: stream, response_ms: 5000, idle_ms: 600000},
+      {kind: unary, deadline_ms: 5000}], concurrency: {connections: 4096}";
+        let others = "caller: {}";
+        let callee = Proxy::start(&format!(
+            "
+trust_domain: test.local
+services:
+  busy: {{callers: [caller], {routes}}}
+  {others}
+sidecar:
+  inbound: 127.0.0.1:0
+  {}
+  workloads: [{{service: busy, program: 'unix:{}', {}}}]
+",
+            authority.roots(),
+            socket("program").display(),
+            authority.identity("busy"),
+        ));
+        let caller = Proxy::start(&format!(
+            "
+trust_domain: test.local
+services:
+  busy: {{discovery: {{static: [{{address: '{}'}}]}}, {routes}}}
+  {others}
+sidecar:
+  {}
+  workloads: [{{service: caller, outbound: [{{listen: 'unix:{}'}}], {}}}]
+",
+            callee.inbound(),
+            authority.roots(),
+            socket("out").display(),
+            authority.identity("caller"),
+        ));
+        Pair { caller, callee, folder, stop, _authority: authority }
+    }
+
+    async fn unary(&self, rate: u32, seconds: u64) -> Vec<Sample> {
+        let calls = client(&self.folder.path().join("out"));
+        load(&calls, "http://busy.mesh/", rate, Duration::from_secs(seconds)).await
+    }
+
+    /// Asks for `path` and reads no further than the head of the answer.
+    async fn open(&self, path: &str) -> UnixStream {
+        let mut socket = UnixStream::connect(self.folder.path().join("out")).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: busy.mesh\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        socket
+    }
+
+    async fn open_many(&self, path: &str, count: usize) -> Vec<UnixStream> {
+        let mut sockets = Vec::new();
+        for _ in 0..count {
+            sockets.push(self.open(path).await);
+        }
+        sockets
+    }
+
+    fn anonymous_kib(&self) -> u64 {
+        self.caller.anonymous_kib().max(self.callee.anonymous_kib())
+    }
+}
+
+fn program(socket: &Path, stop: CancellationToken) {
+    let router = Router::new()
+        .route("/", get(async || "hello"))
+        .route(
+            "/stream/endless",
+            get(async || {
+                let chunk = Bytes::from(vec![7; 64 * 1024]);
+                Body::from_stream(stream::repeat_with(move || Ok::<_, Infallible>(chunk.clone())))
+            }),
+        )
+        .route(
+            "/stream/resting",
+            get(async || {
+                use futures_util::StreamExt;
+                let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"hello"))]);
+                Body::from_stream(first.chain(stream::pending()))
+            }),
+        );
+    tokio::spawn(serve(Listener::unix(socket).unwrap(), router, stop, Duration::ZERO));
+}
+
+/// The p99 with `unread` downloads that nobody reads and `resting` streams, beside the p99 without.
+fn check(unread: usize, resting: usize, seconds: u64) {
+    run(async {
+        let pair = Pair::new();
+        pair.unary(100, 1).await;
+        let control = pair.unary(100, seconds).await;
+
+        let _unread = pair.open_many("/stream/endless", unread).await;
+        let _resting = pair.open_many("/stream/resting", resting).await;
+        let beside = pair.unary(100, seconds).await;
+
+        assert_eq!(failures(&beside), 0);
+        let [control, beside] = [&control, &beside].map(|samples| quantile(samples, 0.99));
+        println!("p99 {control:?} alone, {beside:?} beside {unread} unread and {resting} resting streams");
+        // on a busy machine single answers take milliseconds whatever else goes on
+        let least = Duration::from_millis(10);
+        assert!(beside <= (control * 2).max(least), "p99 went from {control:?} to {beside:?}");
+    });
+}
+
+#[test]
+fn unread_downloads_and_resting_streams_hold_up_nobody() {
+    check(50, 100, 3);
+}
+
+#[test]
+#[ignore = "half a minute"]
+fn two_hundred_unread_downloads_and_a_thousand_resting_streams_hold_up_nobody() {
+    check(200, 1000, 10);
+}
+
+#[test]
+#[ignore = "two minutes"]
+fn a_burst_leaves_no_memory_behind() {
+    run(async {
+        let pair = Pair::new();
+        pair.unary(20, 5).await;
+        let before = pair.anonymous_kib();
+
+        let burst = pair.unary(2000, 10).await;
+        let most = pair.anonymous_kib();
+        pair.unary(20, 60).await;
+
+        let after = pair.anonymous_kib();
+        println!("{before} KiB before, {most} KiB in the burst, {after} KiB a minute later");
+        assert!(failures(&burst) * 100 <= burst.len(), "{} of {} failed", failures(&burst), burst.len());
+        assert!(after * 10 <= before * 12, "{before} KiB became {after} KiB");
+    });
+}
