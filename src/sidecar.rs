@@ -31,29 +31,33 @@ pub(crate) async fn run(path: &Path, mesh: Mesh, program: Option<Program>, json:
     };
     let proxy = Sidecar::start(mesh, given).await?;
     let asked = proxy.asked_to_stop();
+    let told = async {
+        tokio::select! { () = stop.cancelled() => {}, () = asked.cancelled() => {} }
+    };
+    tokio::pin!(told);
     let child = match &program {
         None => None,
-        Some(program) => Some(tokio::select! {
-            child = start(program, grace) => child?,
-            () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
-        }),
+        Some(program) => {
+            let child = program.start().await?;
+            tokio::select! {
+                ready = program.ready(&child) => if let Err(error) = ready {
+                    child.stop(grace).await;
+                    return Err(error);
+                },
+                () = &mut told => return Ok(ExitCode::from(child.stop(grace).await)),
+            }
+            Some(child)
+        }
     };
     proxy.set_phase(Phase::Serving);
     if json {
         println!("{}", serde_json::to_string(proxy.addresses()).or_internal()?);
     }
-    let exited = async {
-        match &child {
-            Some(child) => child.exited().await,
-            None => std::future::pending().await,
-        }
-    };
     let code = tokio::select! {
-        () = stop.cancelled() => None,
-        () = asked.cancelled() => None,
+        () = told => None,
         () = follow(path.to_owned(), &proxy) => None,
         // who still calls is answered that the program takes no requests, and finds another endpoint
-        code = exited => Some(code),
+        code = exit_of(child.as_ref()) => Some(code),
     };
     if code.is_some() {
         proxy.set_phase(Phase::ProgramGone);
@@ -68,14 +72,12 @@ pub(crate) async fn run(path: &Path, mesh: Mesh, program: Option<Program>, json:
     Ok(ExitCode::from(code))
 }
 
-/// The program, once it is ready.
-async fn start(program: &Program, grace: Duration) -> Result<Child> {
-    let child = program.start().await?;
-    if let Err(error) = program.ready(&child).await {
-        child.stop(grace).await;
-        return Err(error);
+/// The exit code of the program, if there is one.
+async fn exit_of(child: Option<&Child>) -> u8 {
+    match child {
+        Some(child) => child.exited().await,
+        None => std::future::pending().await,
     }
-    Ok(child)
 }
 
 /// Puts the file in force whenever it changes. One that is not good changes nothing and is told once.

@@ -15,6 +15,8 @@ use crate::observe::Name;
 
 /// Failed requests remembered at once; the oldest are forgotten.
 const MOST: usize = 4096;
+/// Longest id that is remembered.
+const LONGEST_ID: usize = 128;
 /// How long an answer can follow the failure that caused it.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -33,7 +35,9 @@ struct Failed {
 impl Blame {
     /// `service` made a call for request `id`, and it failed.
     pub(crate) fn note(&self, service: &Name, id: Option<HeaderValue>) {
-        let Some(id) = id else { return };
+        let Some(id) = id.filter(|id| id.len() <= LONGEST_ID) else { return };
+        // a copy: the value may be a part of a whole request's buffer
+        let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) else { return };
         let now = Instant::now();
         let key = (service.clone(), id);
         let mut failed = self.0.lock().expect("no holder of this lock panics");

@@ -63,7 +63,8 @@ pub fn again(class: Class, headers: &HeaderMap) -> Again {
 /// Whether a missing answer may be followed by another attempt.
 pub fn again_without_answer(cause: Cause) -> Again {
     match cause {
-        Cause::Unreachable | Cause::Refused => Again::Safely,
+        // of an attempt: its endpoint has no connection to spare, another one may
+        Cause::Unreachable | Cause::Refused | Cause::Overloaded => Again::Safely,
         Cause::Reset | Cause::ResponseTimeout => Again::IfIdempotent,
         _ => Again::No,
     }

@@ -3,7 +3,7 @@
 use base::header;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE,
-    HOST, SET_COOKIE, TE, UPGRADE,
+    HOST, SET_COOKIE, TE, TRAILER, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -11,10 +11,19 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// able to keep: without it gRPC servers refuse.
 pub(crate) fn strip(headers: &mut HeaderMap, keep_upgrade: bool) {
     let takes_trailers = has_token(headers, &TE, b"trailers");
-    header::strip_hop_by_hop(headers, keep_upgrade);
+    strip_from_answer(headers, keep_upgrade);
     headers.remove("http2-settings");
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// The same for an answer. Which trailers there will be is said anew: HTTP/1.1 sends no others.
+pub(crate) fn strip_from_answer(headers: &mut HeaderMap, keep_upgrade: bool) {
+    let trailers = headers.get(TRAILER).cloned();
+    header::strip_hop_by_hop(headers, keep_upgrade);
+    if let Some(trailers) = trailers {
+        headers.insert(TRAILER, trailers);
     }
 }
 

@@ -12,16 +12,19 @@ use base::header::{self, Fault};
 use base::{Request, Response};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::{self, Pace};
+use crate::classify::{Class, classify};
 use crate::identity::Identity;
 use crate::matching::Head;
 use crate::observe::{Event, Name, Reason, Side};
+use crate::outbound::NEVER;
 use crate::plane::DataPlane;
 use crate::policy::Verdict;
 use crate::record::Record;
 use crate::resilience::adaptive::Admitted;
+use crate::resilience::deadline;
 use crate::resilience::limits::Held;
 use crate::resource::Kind;
 use crate::sever::Shears;
@@ -78,14 +81,17 @@ impl Inbound {
     pub(crate) async fn answer(
         &self,
         peer: &Identity,
-        request: Request,
+        mut request: Request,
         shears: Option<&Shears>,
     ) -> Result<Response, Cause> {
         let stack = &*self.0;
         let service = stack.plane.0.snapshot().service(&stack.name).cloned();
         let Some(service) = service else { return Ok(denied()) };
         let observer = &stack.plane.0.parts.observer;
-        let names = [peer.name(), &stack.name];
+        // before anybody looks: what a peer may not say, nobody hears
+        service.policy.strip(peer, request.headers_mut());
+        let source = self.name_of(peer);
+        let names = [&source, &stack.name];
         let (method, uri) = (request.method(), request.uri());
         let mut record = Record::begin(observer, Side::Inbound, names, method, uri, request.headers());
         let outcome = self.judged(peer, request, &service, &mut record).await;
@@ -123,12 +129,29 @@ impl Inbound {
             Ok(admission) => admission,
             Err(response) => return Ok((response, None, None)),
         };
-        let id = self.prepare(service, &route, peer, &mut request, record);
-        let (head, body) = request.into_parts();
-        let (body, progress, _) = body::outgoing(body, Pace::Free);
-        let request = Request::from_parts(head, body);
+        let id = self.prepare(&route, peer, &mut request, record);
         let started = Instant::now();
-        let mut response = match self.0.program.call(route.kind, &service.host, request).await {
+        let (until, pace) = match route.kind {
+            Kind::Unary { deadline } => {
+                let until = started + deadline::left(request.headers(), deadline);
+                (until, Pace::Until(until))
+            }
+            Kind::Stream { idle, .. } => (started + NEVER, Pace::Idle(idle)),
+            Kind::Upgrade { response, .. } => (started + response, Pace::Until(started + response)),
+            Kind::Tcp { idle } => (started + NEVER, Pace::Idle(idle)),
+        };
+        let (head, body) = request.into_parts();
+        let (body, progress, _) = body::outgoing(body, pace);
+        let request = Request::from_parts(head, body);
+        let call = timeout_at(until, self.0.program.call(route.kind, &service.host, request));
+        let answer = match &live {
+            None => call.await,
+            Some(live) => tokio::select! {
+                answer = call => answer,
+                () = self.denied(peer.clone(), live.clone()) => return Err(Cause::Cut),
+            },
+        };
+        let mut response = match answer.unwrap_or(Err(Cause::Deadline)) {
             Ok(response) => response,
             // nothing was processed: another endpoint may
             Err(cause @ (Cause::Unreachable | Cause::Refused | Cause::Overloaded)) => refused(cause),
@@ -136,9 +159,9 @@ impl Inbound {
         };
         record.request_bytes(progress.bytes());
         let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        header::strip_hop_by_hop(response.headers_mut(), is_upgrade);
+        hop::strip_from_answer(response.headers_mut(), is_upgrade);
         let is_gateway_error = (502..=504).contains(&response.status().as_u16());
-        if is_gateway_error
+        if classify(response.status(), response.headers()) == Class::EndpointFault
             && Fault::of(response.headers()).is_none()
             && self.0.plane.0.blame.is_upstream(&self.0.name, id.as_ref())
         {
@@ -149,6 +172,12 @@ impl Inbound {
             adaptive.finish(started.elapsed(), Instant::now(), !is_gateway_error);
         }
         Ok((response, Some(admission), live))
+    }
+
+    /// Who calls, as the program and the records know it: the service, or the whole id of a foreign one.
+    fn name_of(&self, peer: &Identity) -> Name {
+        let is_ours = *self.0.plane.0.snapshot().trust_domain == *peer.trust_domain();
+        if is_ours { peer.name().clone() } else { peer.as_str().into() }
     }
 
     fn allows(&self, service: &Service, peer: &Identity, head: &Head<'_>) -> bool {
@@ -200,7 +229,6 @@ impl Inbound {
     /// The request as the program sees it. Returns its id.
     fn prepare(
         &self,
-        service: &Service,
         route: &Route,
         peer: &Identity,
         request: &mut Request,
@@ -210,8 +238,7 @@ impl Inbound {
         let may_upgrade = matches!(route.kind, Kind::Upgrade { .. });
         let headers = request.headers_mut();
         hop::strip(headers, may_upgrade && hop::wants_upgrade(headers));
-        service.policy.strip(peer, headers);
-        if let Ok(name) = HeaderValue::from_str(peer.service()) {
+        if let Ok(name) = HeaderValue::from_str(&self.name_of(peer)) {
             headers.insert(header::PEER, name);
         }
         if let Some(sampler) = &plane.parts.sampler {
@@ -260,7 +287,8 @@ impl Inbound {
         let inbound = self.clone();
         let mut changes = inbound.0.plane.0.changes();
         Box::pin(async move {
-            while changes.changed().await.is_ok() {
+            // judged at once too: what changed since it was let in is not told again
+            loop {
                 let service = inbound.0.plane.0.snapshot().service(&inbound.0.name).cloned();
                 let still = service.is_some_and(|s| s.policy.judge(&peer, &live.head()) != Verdict::Denied);
                 if !still {
@@ -268,8 +296,10 @@ impl Inbound {
                     inbound.0.plane.0.observe(&Event::Cut { peer, service, reason });
                     return;
                 }
+                if changes.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
             }
-            std::future::pending().await
         })
     }
 
@@ -291,7 +321,7 @@ impl Inbound {
             _ => return,
         };
         let Ok(program) = stack.program.open().await else { return };
-        let joined = crate::splice::splice(io, program, idle, crate::outbound::NEVER);
+        let joined = crate::splice::splice(io, program, idle, NEVER);
         let denied = self.denied(peer.clone(), live);
         tokio::pin!(joined);
         let ended = tokio::select! {
@@ -303,6 +333,7 @@ impl Inbound {
 }
 
 /// What of a request policy judges again while its answer lasts.
+#[derive(Clone)]
 struct Live {
     method: http::Method,
     uri: http::Uri,
@@ -326,8 +357,9 @@ impl Live {
     }
 
     fn head(&self) -> Head<'_> {
+        let header = || self.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         Head {
-            host: self.uri.host().unwrap_or_default(),
+            host: self.uri.host().or_else(header).unwrap_or_default(),
             method: &self.method,
             path: self.uri.path(),
             query: self.uri.query(),

@@ -17,18 +17,20 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::shared::{CONNECTION_WINDOW_BYTES, PING_AFTER, PING_WAIT, STREAM_WINDOW_BYTES, STREAMS};
+use crate::connect::shared::{
+    self, CONNECTION_WINDOW_BYTES, PING_AFTER, PING_WAIT, STREAM_WINDOW_BYTES, STREAMS,
+};
 use crate::identity::{Alpn, Credentials, Identity, Negotiated, handshake};
 use crate::observe::{Event, Name, Reason, Side};
 use crate::plane::DataPlane;
 use crate::resource::Protocol;
 use crate::sever::Shears;
-use crate::{Cause, Inbound, Outbound, rescue, target};
+use crate::{Cause, Inbound, Outbound, hop, rescue, target};
 
 /// A client must send its request's head within this time, and may rest for as long between two requests.
 const HEAD: Duration = Duration::from_secs(75);
 /// Largest request head.
-const HEAD_BYTES: usize = 64 * 1024;
+const HEAD_BYTES: usize = shared::HEAD_BYTES as usize;
 /// Resets of streams that a peer may cause before its connection is closed (CVE-2023-44487).
 const RESETS: usize = 200;
 
@@ -49,37 +51,58 @@ pub(crate) struct InboundDoor {
     pub(crate) stop: CancellationToken,
 }
 
+/// A peer that is who it says it is.
+struct Greeted {
+    peer: Identity,
+    service: Name,
+    /// Its connection to the end.
+    carried: BoxFuture<'static, ()>,
+}
+
 impl InboundDoor {
     /// Carries one connection of a peer from its handshake to its end.
     pub(crate) async fn carry(self, connection: Connection, remote: Option<RemoteAddr>) {
         let shears = Shears::default();
+        // boxed, as all of what follows: a connection at rest then holds no room for what is over
+        let greeted = Box::pin(self.greet(connection, remote, &shears)).await;
+        let Some(Greeted { peer, service, carried }) = greeted else { return };
+        tokio::select! {
+            () = carried => {}
+            () = self.denied(&peer) => {
+                self.plane.0.observe(&Event::Cut { peer, service, reason: Reason::DeniedIdentity });
+                shears.cut();
+            }
+        }
+    }
+
+    /// The handshake, and what is then to be done.
+    async fn greet(
+        &self,
+        connection: Connection,
+        remote: Option<RemoteAddr>,
+        shears: &Shears,
+    ) -> Option<Greeted> {
         let choose = |service: &str| {
             let behind = self.services.get(service)?;
             let alpn = if behind.protocol == Protocol::Tcp { Alpn::Tcp } else { Alpn::Both };
             Some(behind.credentials.server(alpn))
         };
-        // boxed, as all of what follows: a connection at rest then holds no room for what it does not do
-        let accepted = match Box::pin(handshake::accept(shears.around(connection), &choose)).await {
+        let accepted = match handshake::accept(shears.around(connection), &choose).await {
             Ok(accepted) => accepted,
-            Err(error) => return self.refused(remote, &error),
-        };
-        let Some(behind) = self.services.get(&*accepted.service).cloned() else { return };
-        let peer = accepted.peer;
-        let carried = async {
-            if accepted.protocol == Negotiated::Tcp {
-                return Box::pin(behind.inbound.tunnel(&peer, accepted.stream, &shears)).await;
+            Err(error) => {
+                self.refused(remote, &error);
+                return None;
             }
-            let answer = answer(behind.inbound, peer.clone(), shears.clone());
-            serve(accepted.stream, accepted.protocol, answer, self.stop.clone()).await;
         };
-        tokio::select! {
-            () = carried => {}
-            () = self.denied(&peer) => {
-                let (service, reason) = (accepted.service, Reason::DeniedIdentity);
-                self.plane.0.observe(&Event::Cut { peer: peer.clone(), service, reason });
-                shears.cut();
-            }
-        }
+        let handshake::Accepted { stream, service, peer, protocol } = accepted;
+        let inbound = self.services.get(&*service)?.inbound.clone();
+        let carried: BoxFuture<'static, ()> = if protocol == Negotiated::Tcp {
+            let (peer, shears) = (peer.clone(), shears.clone());
+            Box::pin(async move { inbound.tunnel(&peer, stream, &shears).await })
+        } else {
+            serve(stream, protocol, answer(inbound, peer.clone(), shears.clone()), self.stop.clone())
+        };
+        Some(Greeted { peer, service, carried })
     }
 
     fn refused(&self, remote: Option<RemoteAddr>, error: &handshake::HandshakeError) {
@@ -184,7 +207,7 @@ async fn hand_over(outbound: Outbound, to: Option<Name>, mut request: Request) -
     };
     let mut response = answer.unwrap_or_else(|cause| rescue::answer(cause, is_grpc));
     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    base::header::strip_hop_by_hop(response.headers_mut(), is_upgrade);
+    hop::strip_from_answer(response.headers_mut(), is_upgrade);
     response
 }
 

@@ -61,6 +61,7 @@ impl DataPlane {
     /// Errors: what of it cannot be; never for what [`Mesh::parse`] let pass.
     pub fn new(mesh: Mesh, parts: Parts) -> Result<DataPlane> {
         let snapshot = Snapshot::compile(mesh, None).map_err(invalid)?;
+        parts.observer.observe(&Event::ConfigApplied { version: snapshot.version.clone() });
         Ok(DataPlane(Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
             changes: watch::Sender::new(()),

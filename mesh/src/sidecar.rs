@@ -1,7 +1,8 @@
 //! One proxy beside one or more programs: its doors, its probes, and how it stops.
 //!
-//! Order of a stop: not ready → (who finds us through a registry is told) → a while of serving on → no new connections,
-//! `GOAWAY` and `Connection: close` on those that are open → what is in flight ends → the programs are stopped.
+//! Order of a stop: not ready → (who finds us through a registry is told) → a while of serving on → no new connections of
+//! peers, `GOAWAY` and `Connection: close` on those that are open → what is in flight ends → the programs are stopped,
+//! which may call others until they are → the programs' own doors close.
 
 mod probes;
 mod view;
@@ -58,12 +59,16 @@ pub struct Sidecar {
     phase: watch::Sender<Phase>,
     /// Told to stop, by a signal or through the admin socket.
     asked: CancellationToken,
-    /// No new connections.
+    /// No new connections of peers.
     closing: CancellationToken,
+    /// No new calls of the programs.
+    hushing: CancellationToken,
     /// Everything else ends.
     ended: CancellationToken,
-    doors: TaskTracker,
+    inbound: TaskTracker,
+    outbound: TaskTracker,
     rest: TaskTracker,
+    tap: Tap,
     exporter: Option<otlp::Exporter>,
     addresses: Addresses,
 }
@@ -88,8 +93,7 @@ impl Sidecar {
     pub async fn start(mesh: Mesh, given: Given) -> Result<Sidecar> {
         let sidecar = mesh.sidecar.clone();
         let sidecar = sidecar.ok_or_else(|| BAD_REQUEST.error("the configuration has no section sidecar"))?;
-        let (asked, closing, ended) = Default::default();
-        let (doors, rest) = (TaskTracker::new(), TaskTracker::new());
+        let ended = CancellationToken::new();
 
         let (metrics, tap) = (Metrics::new(), Tap::default());
         let log = crate::observe::log(given.clock.clone());
@@ -116,8 +120,21 @@ impl Sidecar {
 
         let (phase, _) = watch::channel(Phase::Starting);
         let addresses = Addresses::default();
-        let mut proxy =
-            Sidecar { plane, sidecar, phase, asked, closing, ended, doors, rest, exporter, addresses };
+        let mut proxy = Sidecar {
+            plane,
+            sidecar,
+            phase,
+            asked: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            hushing: CancellationToken::new(),
+            ended,
+            inbound: TaskTracker::new(),
+            outbound: TaskTracker::new(),
+            rest: TaskTracker::new(),
+            tap: tap.clone(),
+            exporter,
+            addresses,
+        };
         let outbounds = proxy.open_outbound(&identities).await?;
         proxy.open_inbound(&identities).await?;
         proxy.open_probes(&metrics).await?;
@@ -140,25 +157,40 @@ impl Sidecar {
         self.asked.clone()
     }
 
-    /// Stops taking requests and finishes what is in flight. Programs are to be stopped after it.
+    /// Stops taking requests of peers and finishes what is in flight. Programs are to be stopped after it: until then
+    /// they may call others.
     pub async fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
+        self.phase.send_if_modified(|phase| {
+            // a program that is gone explains more
+            let tells = *phase != Phase::ProgramGone;
+            if tells {
+                *phase = Phase::Draining;
+            }
+            tells
+        });
         tokio::time::sleep(self.sidecar.lame_duck).await;
         self.closing.cancel();
-        self.doors.close();
-        let grace = self.sidecar.grace + Duration::from_secs(1);
-        let _ = tokio::time::timeout(grace, self.doors.wait()).await;
+        self.inbound.close();
+        let _ = tokio::time::timeout(self.grace(), self.inbound.wait()).await;
         self.phase.send_replace(Phase::Drained);
     }
 
-    /// Ends the rest: probes, admin, exports.
+    /// Ends the rest: the programs' doors, probes, admin, exports.
     pub async fn end(self) {
+        self.hushing.cancel();
+        self.outbound.close();
+        let _ = tokio::time::timeout(self.grace(), self.outbound.wait()).await;
+        self.tap.close();
         if let Some(exporter) = &self.exporter {
             exporter.flush(Duration::from_secs(2)).await;
         }
         self.ended.cancel();
         self.rest.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.rest.wait()).await;
+    }
+
+    fn grace(&self) -> Duration {
+        self.sidecar.grace + Duration::from_secs(1)
     }
 
     /// Where it listens.
@@ -176,11 +208,13 @@ impl Sidecar {
                     outbound: outbound.clone(),
                     protocol: listener.protocol,
                     to: listener.to.as_deref().map(Into::into),
-                    stop: self.closing.clone(),
+                    stop: self.hushing.clone(),
                 };
                 let (bound, address) = bind(&listener.listen).await?;
                 self.addresses.outbound.entry(workload.service.clone()).or_default().push(address);
-                self.door(bound, move |connection, remote| door.clone().carry(connection, remote));
+                self.door(&self.outbound, &self.hushing, bound, move |connection, remote| {
+                    door.clone().carry(connection, remote)
+                });
             }
             outbounds.push(outbound);
         }
@@ -209,7 +243,9 @@ impl Sidecar {
         };
         let (bound, address) = bind(&Listen::Tcp(address)).await?;
         self.addresses.inbound = Some(address);
-        self.door(bound, move |connection, remote| door.clone().carry(connection, remote));
+        self.door(&self.inbound, &self.closing, bound, move |connection, remote| {
+            door.clone().carry(connection, remote)
+        });
         Ok(())
     }
 
@@ -217,12 +253,12 @@ impl Sidecar {
         self.plane.0.parts.observer.clone()
     }
 
-    fn door<F, C>(&self, listener: Listener, carry: F)
+    fn door<F, C>(&self, tasks: &TaskTracker, stop: &CancellationToken, listener: Listener, carry: F)
     where
         F: FnMut(base::serve::Connection, Option<base::serve::RemoteAddr>) -> C + Send + 'static,
         C: Future<Output = ()> + Send + 'static,
     {
-        self.doors.spawn(accept_each(listener, self.closing.clone(), self.sidecar.grace, carry));
+        tasks.spawn(accept_each(listener, stop.clone(), self.sidecar.grace, carry));
     }
 
     async fn open_probes(&mut self, metrics: &Metrics) -> Result<()> {
@@ -277,7 +313,21 @@ impl Sidecar {
     }
 
     /// Puts another configuration in force. What a listener is made of stays as it was.
+    ///
+    /// Errors: the trust domain, the telemetry or the proxy's own part changed, which needs a restart; then nothing
+    /// changes.
     pub fn apply(&self, mesh: Mesh) -> Result<()> {
+        let now = self.plane.mesh();
+        let changed = [
+            ("trust_domain", mesh.trust_domain != now.trust_domain),
+            ("telemetry", mesh.telemetry != now.telemetry),
+            ("sidecar", mesh.sidecar != now.sidecar),
+        ];
+        if let Some((name, _)) = changed.into_iter().find(|(_, changed)| *changed) {
+            let detail = format!("{name} changed, which needs a restart");
+            self.rejected(detail.clone());
+            return Err(BAD_REQUEST.error(detail));
+        }
         self.plane.apply(mesh)
     }
 

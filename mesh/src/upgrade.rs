@@ -3,8 +3,6 @@
 //! hyper hands out an upgraded connection only for a connection it serves, so a local upgrade runs HTTP/1.1 over an
 //! in-memory duplex: the service's side and ours see what they would see on a socket.
 
-use std::convert::Infallible;
-
 use base::{Body, Request, Response};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
@@ -12,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use crate::connect::{Failure, Host};
 use crate::identity::Identity;
 use crate::sever::Shears;
-use crate::{Cause, Inbound, rescue};
+use crate::{Cause, Inbound};
 
 /// Bytes in flight per direction.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -41,8 +39,8 @@ fn serve(inbound: Inbound, peer: Identity, shears: Shears, io: impl Read + Write
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (inbound, peer, shears) = (inbound.clone(), peer.clone(), shears.clone());
         async move {
-            let response = inbound.answer(&peer, request.map(Body::new), Some(&shears)).await;
-            Ok::<_, Infallible>(response.unwrap_or_else(|cause| rescue::answer(cause, false)))
+            // a missing answer is a reset, as on any connection
+            inbound.answer(&peer, request.map(Body::new), Some(&shears)).await
         }
     });
     tokio::spawn(async move {

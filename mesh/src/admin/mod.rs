@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::observe::metrics::Metrics;
 use crate::observe::tap::{Filter, Tap};
 
-pub use redact::config;
+pub use redact::{config, redacted};
 
 /// Longest `PUT /log-level`, in bytes.
 const MAX_BODY: usize = 4 * 1024;

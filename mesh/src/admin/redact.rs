@@ -22,6 +22,12 @@ pub fn config(version: &str, mesh: &Mesh) -> Value {
     json!({ "version": version, "mesh": shown })
 }
 
+/// `value` with what is secret hidden.
+pub fn redacted(mut value: Value) -> Value {
+    hide(&mut value, "");
+    value
+}
+
 /// Hides each text under a name that tells of a secret.
 fn hide(value: &mut Value, name: &str) {
     match value {

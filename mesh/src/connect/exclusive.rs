@@ -98,6 +98,7 @@ impl Exclusive {
             Alpn::H2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
                 builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW_BYTES);
+                builder.max_header_list_size(super::shared::HEAD_BYTES);
                 builder.initial_connection_window_size(WINDOW_BYTES);
                 let (sender, connection) = builder.handshake(io).await.map_err(|_| Cause::Unreachable)?;
                 tokio::spawn(async move {

@@ -99,7 +99,8 @@ impl Transport {
 
     /// Whether a connection can be made: the probe of an endpoint without a path.
     pub(crate) async fn probe(&self) -> Result<(), Cause> {
-        self.dialer.dial(Alpn::Http1).await.map(drop)
+        let alpn = if self.protocol == Protocol::Tcp { Alpn::Tcp } else { Alpn::Both };
+        self.dialer.dial(alpn).await.map(drop)
     }
 }
 

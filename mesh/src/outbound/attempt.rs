@@ -16,6 +16,7 @@ use crate::observe::{Event, Name, Reason, Side};
 use crate::resilience::breaker::{Change, Pass};
 use crate::resilience::deadline;
 use crate::resilience::gate::Place;
+use crate::resource::Kind;
 
 /// An answer, and what is held until its body has ended.
 pub(super) struct Answer {
@@ -42,6 +43,13 @@ pub(super) struct Tried {
     pub(super) endpoint: Option<Name>,
 }
 
+impl Tried {
+    /// Whether there is an answer that no other endpoint would better.
+    pub(super) fn is_good(&self) -> bool {
+        self.result.is_ok() && self.again == Again::No
+    }
+}
+
 impl Call {
     /// Everything up to the call itself.
     pub(super) async fn enter(
@@ -64,6 +72,13 @@ impl Call {
         };
         let pick = cluster.pick(self.hash, avoid, until).await.ok_or(Cause::NoEndpoint)?;
         Ok(Held { pick, _place: place, pass })
+    }
+
+    /// The same without any wait, for what is only done if it can be done now.
+    pub(super) fn enter_now(&self, cluster: &Cluster, avoid: &[Name]) -> Option<Held> {
+        let place = cluster.gate.try_enter(self.project())?;
+        let pick = cluster.balancer.pick(self.hash, avoid, Instant::now())?;
+        Some(Held { pick, _place: place, pass: None })
     }
 
     fn shed(&self, reason: Reason) -> Cause {
@@ -102,7 +117,7 @@ impl Call {
             Err(Failure { cause, unsent }) => {
                 // whatever the endpoint did with half a request, it is not to blame
                 let cause = if timing.progress.is_broken() { Cause::RequestBody } else { cause };
-                held.pick.finish(outcome_without_answer(cause), duration, Instant::now());
+                held.pick.finish(self.blame(cause, duration, timing), duration, Instant::now());
                 let again = again_without_answer(cause);
                 (Err(cause), Tried { result: Err(cause), again, unsent, endpoint: None })
             }
@@ -127,10 +142,10 @@ impl Call {
     ) -> Result<Response, Failure> {
         let stack = &self.stack;
         let send = held.pick.target().send(&stack.identity, self.route.kind, &self.host, request);
-        if let Some((ended, response)) = &timing.response {
+        if let Some(response) = timing.response {
             let late = async {
-                ended.cancelled().await;
-                tokio::time::sleep(*response).await;
+                timing.ended.cancelled().await;
+                tokio::time::sleep(response).await;
             };
             return tokio::select! {
                 answer = timeout_at(timing.until, send) => {
@@ -148,10 +163,25 @@ impl Call {
         }
     }
 
-    /// What the answer says about the project, told to its breaker.
+    /// What a missing answer says about the endpoint.
+    fn blame(&self, cause: Cause, duration: Duration, timing: &Timing) -> Outcome {
+        match (cause, self.route.kind) {
+            // the caller was still sending
+            (Cause::ResponseTimeout, _) if !timing.ended.is_cancelled() => Outcome::Ignored,
+            // it had most of the time there was
+            (Cause::Deadline, Kind::Unary { deadline }) if duration * 2 >= deadline => Outcome::Fault,
+            _ => outcome_without_answer(cause),
+        }
+    }
+
+    /// What the answer says about the project, told to its breaker. An answer that says nothing about it, an overloaded
+    /// endpoint's for one, neither opens nor closes.
     fn told(&self, cluster: &Cluster, held: &mut Held, response: &Response) {
         let (Some(pass), Some(project)) = (held.pass.take(), self.project()) else { return };
         let is_fault = Fault::of(response.headers()) == Some(Fault::Tenant);
+        if !is_fault && classify(response.status(), response.headers()) != Class::Answer {
+            return;
+        }
         let change = cluster.breakers.record(project, pass, is_fault, Instant::now());
         let (destination, project) = (self.service.name.clone(), project.to_owned());
         let event = match change {
@@ -174,7 +204,7 @@ fn outcome_of(class: Class, response: &Response) -> Outcome {
 fn outcome_without_answer(cause: Cause) -> Outcome {
     match cause {
         Cause::Unreachable => Outcome::Unreachable,
-        Cause::Refused => Outcome::Overload { retry_after: None },
+        Cause::Refused | Cause::Overloaded => Outcome::Overload { retry_after: None },
         Cause::Reset | Cause::ResponseTimeout => Outcome::Fault,
         _ => Outcome::Ignored,
     }

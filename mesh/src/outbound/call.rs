@@ -43,7 +43,9 @@ pub(super) struct Timing {
     /// The head of the answer, all attempts included.
     pub(super) until: Instant,
     /// The head of the answer, from the end of the request's body.
-    pub(super) response: Option<(CancellationToken, Duration)>,
+    pub(super) response: Option<Duration>,
+    /// Cancelled when the request's body has ended.
+    pub(super) ended: CancellationToken,
     /// Whether the endpoint is told how much time is left.
     pub(super) told: bool,
     /// How far the request's body has come.
@@ -77,8 +79,9 @@ impl Call {
             Kind::Upgrade { .. } => request.extensions_mut().remove::<OnUpgrade>(),
             _ => None,
         };
-        let fallback = Fallback::of(self, &request);
+        let kept = Fallback::of(self, &request);
         let (request, timing, pace) = self.paced(request, record.started());
+        let fallback = kept.map(|fallback| fallback.until(timing.until));
         let progress = timing.progress.clone();
         let outcome = match self.stack.cluster(&self.service) {
             Some(cluster) => self.attempts(&cluster, request, timing, &mut record).await,
@@ -123,10 +126,10 @@ impl Call {
         let (head, body) = request.into_parts();
         let (body, progress, ended) = body::outgoing(body, pace);
         let response = match self.route.kind {
-            Kind::Stream { response, .. } => Some((ended, response)),
+            Kind::Stream { response, .. } => Some(response),
             _ => None,
         };
-        (Request::from_parts(head, body), Timing { until, response, told, progress }, pace)
+        (Request::from_parts(head, body), Timing { until, response, ended, told, progress }, pace)
     }
 
     /// The caller's answer: its body holds what the exchange holds, or both connections are joined.

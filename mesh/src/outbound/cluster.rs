@@ -98,6 +98,7 @@ impl Cluster {
         if !self.balancer.members().is_empty() {
             return None;
         }
+        let until = until.min(Instant::now() + self.spec.concurrency.wait);
         tokio::time::timeout_at(until, replaced.changed()).await.ok()?.ok()?;
         self.balancer.pick(hash, avoid, Instant::now())
     }

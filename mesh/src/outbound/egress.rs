@@ -80,7 +80,10 @@ async fn answer(
     });
     let answer = timeout(ANSWER, sender.send_request(request)).await;
     let response = answer.map_err(|_| Cause::ResponseTimeout)?.map_err(|_| Cause::Reset)?;
-    Ok(response.map(Body::new))
+    let mut response = response.map(Body::new);
+    base::header::strip_own(response.headers_mut());
+    base::header::strip_hop_by_hop(response.headers_mut(), false);
+    Ok(response)
 }
 
 /// A connection to an address of `host` that passed the guard. The address is not looked up again.

@@ -1,7 +1,8 @@
 //! What is answered when the service cannot: a given answer, the last good one, or another service's.
 
-use base::{Body, Request, Response};
+use base::{Body, Request, Response, header};
 use http::{HeaderName, HeaderValue, StatusCode};
+use tokio::time::Instant;
 
 use super::attempt::Answer;
 use super::call::Call;
@@ -9,6 +10,7 @@ use super::head::KeptHead;
 use crate::Cause;
 use crate::classify::{Class, classify};
 use crate::observe::{Event, FallbackKind};
+use crate::resilience::deadline;
 use crate::resilience::stale::{Key, StaleCache};
 use crate::resource;
 
@@ -17,6 +19,8 @@ pub(super) struct Fallback {
     stale: Option<(StaleCache, Key)>,
     /// The request without its body, for another service: only what can be sent twice goes there.
     again: Option<KeptHead>,
+    /// When the caller no longer waits.
+    until: Instant,
 }
 
 impl Fallback {
@@ -26,13 +30,19 @@ impl Fallback {
         if fallback.is_empty() {
             return None;
         }
-        let kept = KeptHead::of(request);
+        let mut kept = KeptHead::of(request);
+        kept.says(header::PEER, &call.stack.source);
         let stale = call.route.stale.as_ref();
         let stale = stale.and_then(|cache| Some((cache.clone(), cache.key(kept.parts())?)));
         let wants_service = fallback.iter().any(|f| matches!(f, resource::Fallback::Service(_)));
         let is_bodiless = http_body::Body::is_end_stream(request.body());
         let again = (wants_service && is_bodiless).then_some(kept);
-        Some(Fallback { stale, again })
+        Some(Fallback { stale, again, until: Instant::now() })
+    }
+
+    /// The same, for a caller who waits until then.
+    pub(super) fn until(self, until: Instant) -> Fallback {
+        Fallback { until, ..self }
     }
 
     /// The outcome, or what stands in for it.
@@ -40,7 +50,7 @@ impl Fallback {
         if !is_failure(&outcome) {
             return match (outcome, &self.stale) {
                 (Ok(answer), Some((cache, key))) => Ok(Answer {
-                    response: cache.keep(key.clone(), answer.response, tokio::time::Instant::now()),
+                    response: cache.keep(key.clone(), answer.response, Instant::now()),
                     ..answer
                 }),
                 (outcome, _) => outcome,
@@ -72,10 +82,12 @@ impl Fallback {
             }
             resource::Fallback::Stale(_) => {
                 let (cache, key) = self.stale.as_ref()?;
-                Some((cache.get(key, tokio::time::Instant::now())?, FallbackKind::Stale))
+                Some((cache.get(key, Instant::now())?, FallbackKind::Stale))
             }
             resource::Fallback::Service(name) => {
-                let again = self.again.as_ref()?.with(Body::empty());
+                let left = self.until.checked_duration_since(Instant::now())?;
+                let mut again = self.again.as_ref()?.with(Body::empty());
+                deadline::write(again.headers_mut(), left);
                 let service = call.stack.service(name)?;
                 let answer = call.stack.exchange_with(service, again).await;
                 Some((answer.ok()?, FallbackKind::Service))
@@ -86,7 +98,10 @@ impl Fallback {
 
 fn is_failure(outcome: &Result<Answer, Cause>) -> bool {
     match outcome {
-        Ok(answer) => classify(answer.response.status(), answer.response.headers()) != Class::Answer,
+        Ok(answer) => {
+            let (status, headers) = (answer.response.status(), answer.response.headers());
+            classify(status, headers) != Class::Answer || (502..=504).contains(&status.as_u16())
+        }
         Err(cause) => !matches!(cause, Cause::NotAllowed | Cause::RequestBody | Cause::Cut),
     }
 }

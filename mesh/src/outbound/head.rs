@@ -2,6 +2,7 @@
 
 use base::{Body, Request};
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 
 /// Method, target and headers; none of the extensions.
 pub(super) struct KeptHead(Parts);
@@ -13,6 +14,13 @@ impl KeptHead {
         *kept.uri_mut() = request.uri().clone();
         *kept.headers_mut() = request.headers().clone();
         KeptHead(kept.into_parts().0)
+    }
+
+    /// Sets a header of the kept head.
+    pub(super) fn says(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.0.headers.insert(name, value);
+        }
     }
 
     pub(super) fn parts(&self) -> &Parts {

@@ -25,8 +25,10 @@ use futures_util::future::BoxFuture;
 
 use crate::Cause;
 use crate::identity::{Credentials, Identity};
+use crate::matching::Head;
 use crate::observe::{Event, Name, Side};
 use crate::plane::{DataPlane, Plane};
+use crate::policy::Verdict;
 use crate::record::Record;
 use crate::snapshot::{Service, Snapshot};
 use crate::traffic::hash::Hashed;
@@ -100,11 +102,7 @@ impl Stack {
         let observer = &self.plane().parts.observer;
         let names = [&self.source, &service.name];
         let (method, uri) = (request.method(), request.uri());
-        let mut record = Record::begin(observer, Side::Outbound, names, method, uri, request.headers());
-        if service.is_denied {
-            record.failed(Cause::NotAllowed);
-            return Err(Cause::NotAllowed);
-        }
+        let record = Record::begin(observer, Side::Outbound, names, method, uri, request.headers());
         stage::run(self, service, request, record).await
     }
 
@@ -148,6 +146,25 @@ impl Stack {
     /// The services that were called so far.
     pub(crate) fn clusters(&self) -> Vec<Arc<Cluster>> {
         self.clusters.load().values().cloned().collect()
+    }
+
+    fn is_local(&self, service: &Service) -> bool {
+        self.plane().local(&service.name).is_some()
+    }
+
+    /// What policy says of this caller, where there is no proxy on the other side to ask.
+    fn judge(&self, service: &Service, head: &Head<'_>) -> Result<(), Cause> {
+        let verdict = service.policy.judge(&self.identity, head);
+        if verdict != Verdict::Allowed {
+            self.plane().observe(&Event::Denied {
+                peer: self.identity.clone(),
+                service: service.name.clone(),
+                method: head.method.clone(),
+                path: head.path.to_owned(),
+                dry_run: verdict == Verdict::DryRun,
+            });
+        }
+        if verdict == Verdict::Denied { Err(Cause::NotAllowed) } else { Ok(()) }
     }
 
     /// What a hash of `request` looks at.

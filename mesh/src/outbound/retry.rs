@@ -132,30 +132,31 @@ impl Call {
             tried = &mut first => return tried,
             () = tokio::time::sleep(hedge.after) => {}
         }
-        let Some((request, held)) = self.hedge(cluster, copy, &busy, timing).await else {
+        let Some((request, held)) = self.hedge(cluster, copy, &busy) else {
             return first.await;
         };
         record.attempt(&busy[0]);
         let second = self.transmit(cluster, held, request, timing);
         tokio::pin!(second);
         tokio::select! {
-            tried = &mut first => if tried.again == Again::No { tried } else { second.await },
-            tried = &mut second => if tried.again == Again::No { tried } else { first.await },
+            tried = &mut first => if tried.is_good() { tried } else { second.await },
+            tried = &mut second => if tried.is_good() { tried } else { first.await },
         }
     }
 
     /// What a second attempt needs: the whole body, another endpoint, and the budget's leave.
-    async fn hedge(
+    ///
+    /// Nothing is waited for: the first attempt would stand still meanwhile.
+    fn hedge(
         &self,
         cluster: &Cluster,
         copy: &Copy,
         busy: &[Name],
-        timing: &Timing,
     ) -> Option<(Request, super::attempt::Held)> {
         if !copy.body.is_complete() {
             return None;
         }
-        let held = self.enter(cluster, busy, timing.until).await.ok()?;
+        let held = self.enter_now(cluster, busy)?;
         if *held.pick.key() == busy[0] || !cluster.budget.withdraw(Instant::now()) {
             return None;
         }

@@ -7,11 +7,13 @@ use http::HeaderMap;
 
 use super::Stack;
 use super::call::Call;
+use super::mirror::Copied;
+use crate::classify::{Class, classify};
 use crate::matching::Head;
 use crate::observe::Event;
 use crate::observe::trace::Trace;
 use crate::record::Record;
-use crate::resource::{Kind, Tls};
+use crate::resource::{Kind, Protocol, Tls};
 use crate::snapshot::{Route, Service};
 use crate::traffic::edit;
 use crate::traffic::fault::Injected;
@@ -40,16 +42,21 @@ pub(super) async fn run(
         let answer = edit::redirect(redirect, request.uri()).unwrap_or_else(|_| rescue::bad_path());
         return Ok(answered(answer, &mut record));
     }
+    let service = split(stack, &service, &route, &request).unwrap_or(service);
+    if let Err(cause) = may_call(stack, &service, &request) {
+        record.failed(cause);
+        return Err(cause);
+    }
     if change(stack, &service, &route, &mut request, &mut record).is_err() {
         return Ok(answered(rescue::bad_path(), &mut record));
     }
-    let service = split(stack, &service, &route, &request).unwrap_or(service);
+    let is_copy = request.extensions().get::<Copied>().is_some();
     let request = stack.mirrors.copy(stack, &route, request).await;
     let id = request.headers().get(header::REQUEST_ID).cloned();
 
     let call = Call::new(stack.clone(), service, route.clone(), &request);
     let outcome = call.run(request, record).await;
-    if is_failure(&outcome) {
+    if !is_copy && is_failure(&outcome) {
         stack.plane().blame.note(&stack.source, id);
     }
     outcome.map(|mut response| {
@@ -58,10 +65,26 @@ pub(super) async fn run(
     })
 }
 
+/// Whether the service may be called, as far as it is on this side to say so: nobody calls a denied one, HTTP goes to
+/// no other protocol, and before a program without a proxy it is here that policy is judged.
+fn may_call(stack: &Stack, service: &Service, request: &Request) -> Result<(), Cause> {
+    if service.is_denied || service.spec.protocol == Protocol::Tcp {
+        return Err(Cause::NotAllowed);
+    }
+    if service.spec.tls == Tls::Mutual || stack.is_local(service) {
+        return Ok(());
+    }
+    let head = Head::of(request, request.uri().path());
+    stack.judge(service, &head)
+}
+
 /// Whether the caller's program will have to say that something it needs failed.
 fn is_failure(outcome: &Result<Response, Cause>) -> bool {
     match outcome {
-        Ok(response) => (502..=504).contains(&response.status().as_u16()),
+        Ok(response) => {
+            let (status, headers) = (response.status(), response.headers());
+            (502..=504).contains(&status.as_u16()) || classify(status, headers) == Class::EndpointFault
+        }
         Err(_) => true,
     }
 }

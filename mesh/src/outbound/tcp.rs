@@ -1,5 +1,6 @@
 //! Connections for bytes: an endpoint is chosen once, for the connection's whole life.
 
+use http::{HeaderMap, Method};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -8,9 +9,10 @@ use super::{Outbound, Reach};
 use crate::Cause;
 use crate::balance::Outcome;
 use crate::io::Io;
+use crate::matching::Head;
 use crate::observe::Event;
 use crate::observe::{Name, Reason, Side};
-use crate::resource::Kind;
+use crate::resource::{Kind, Tls};
 use crate::splice::splice;
 
 impl Outbound {
@@ -26,6 +28,14 @@ impl Outbound {
         let Some(Kind::Tcp { idle }) = service.routes().first().map(|route| route.kind) else {
             return Err(Cause::NotAllowed);
         };
+        if service.is_denied {
+            return Err(Cause::NotAllowed);
+        }
+        if service.spec.tls == Tls::Off {
+            let (method, headers) = (Method::CONNECT, HeaderMap::new());
+            let head = Head { host: "", method: &method, path: "/", query: None, headers: &headers };
+            stack.judge(&service, &head)?;
+        }
         let cluster = stack.cluster(&service).ok_or(Cause::NoEndpoint)?;
         let until = Instant::now() + cluster.spec.concurrency.wait;
         let place =

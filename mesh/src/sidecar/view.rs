@@ -79,7 +79,10 @@ fn endpoints(cluster: &Cluster) -> Value {
 }
 
 fn routes(service: &Service) -> Value {
-    let routes = service.routes().iter().map(|route| serde_json::to_value(&route.spec).unwrap_or_default());
+    let routes = service
+        .routes()
+        .iter()
+        .map(|route| admin::redacted(serde_json::to_value(&route.spec).unwrap_or_default()));
     json!({
         "routes": routes.collect::<Vec<_>>(),
         "callers": service.spec.callers,

@@ -38,6 +38,7 @@ services:
   caller: {{}}
   origin:
     tls: off
+    callers: [caller]
     discovery: {{static: [{}]}}
     routes: [{{kind: unary, deadline_ms: 5000}}]
 sidecar:

@@ -79,7 +79,7 @@ sidecar:
             authority.identity(name),
         ))
     };
-    let b = hop("b", "a", &service("origin", &origin.address.to_string(), "off", ""), true);
+    let b = hop("b", "a", &service("origin", &origin.address.to_string(), "off", "b"), true);
     relay(&socket("b"), client(&socket("b-out")), "http://origin.mesh/", stop.clone());
     let a = hop("a", "client", &service("b", b.inbound(), "mutual", ""), true);
     relay(&socket("a"), client(&socket("a-out")), "http://b.mesh/", stop.clone());

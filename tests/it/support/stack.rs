@@ -28,9 +28,9 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     RUNTIME.block_on(test)
 }
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or that `MESHBASE_BINARY` names.
 pub fn binary() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_meshbase"))
+    std::env::var_os("MESHBASE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_meshbase").into(), PathBuf::from)
 }
 
 impl Stack {
