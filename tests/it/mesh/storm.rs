@@ -96,12 +96,15 @@ fn check(seconds: u64) {
         origin.set(Mood::Failing);
         let before = origin.count();
 
+        let started = std::time::Instant::now();
         let samples = load(&calls, "http://a.mesh/", RATE, Duration::from_secs(seconds)).await;
+        // the budget allows ten a second anyhow, also in the second that has begun
+        let anyhow = 10.0 * (started.elapsed().as_secs_f64() + 1.0);
 
         let (sent, seen) = (samples.len() as f64, (origin.count() - before) as f64);
         println!("{sent} requests, the origin saw {seen}: {:.2} times", seen / sent);
         assert!(samples.iter().all(|sample| !sample.good));
-        assert!(seen <= sent * 1.2 + 10.0 * seconds as f64, "{sent} requests became {seen}");
+        assert!(seen <= sent * 1.2 + anyhow, "{sent} requests became {seen}");
     });
 }
 
