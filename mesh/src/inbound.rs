@@ -7,6 +7,7 @@ mod program;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::header::{self, Fault};
 use base::{Request, Response};
@@ -31,6 +32,10 @@ use crate::sever::Shears;
 use crate::snapshot::{Route, Service};
 use crate::{Cause, hop, rescue, target};
 pub(crate) use program::Program;
+
+/// How much later than its caller the callee gives up: the caller is to know that it was the deadline. Were the callee
+/// first, its reset would look like a broken endpoint, be tried again and held against it.
+const LATE: Duration = Duration::from_millis(500);
 
 /// A service behind its inbound stack. Cheap to clone.
 #[derive(Clone)]
@@ -133,7 +138,7 @@ impl Inbound {
         let started = Instant::now();
         let (until, pace) = match route.kind {
             Kind::Unary { deadline } => {
-                let until = started + deadline::left(request.headers(), deadline);
+                let until = started + deadline::left(request.headers(), deadline) + LATE;
                 (until, Pace::Until(until))
             }
             Kind::Stream { idle, .. } => (started + NEVER, Pace::Idle(idle)),
@@ -152,6 +157,8 @@ impl Inbound {
             },
         };
         let mut response = match answer.unwrap_or(Err(Cause::Deadline)) {
+            // whatever the program says to half a request: over a connection nobody would hear it
+            Ok(_) if progress.is_broken() => return Err(Cause::RequestBody),
             Ok(response) => response,
             // nothing was processed: another endpoint may
             Err(cause @ (Cause::Unreachable | Cause::Refused | Cause::Overloaded)) => refused(cause),
@@ -250,6 +257,7 @@ impl Inbound {
             let id = format!("{:016x}{:016x}", plane.dice.next(), plane.dice.next());
             HeaderValue::from_str(&id).expect("hexadecimal digits are visible")
         });
+        record.request_id(id);
         Some(id.clone())
     }
 

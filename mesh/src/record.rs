@@ -75,6 +75,11 @@ impl Record {
         self.exchange().trace = trace;
     }
 
+    /// The `x-request-id`, if it was made here.
+    pub(crate) fn request_id(&mut self, id: &http::HeaderValue) {
+        self.exchange().request_id.get_or_insert_with(|| id.clone());
+    }
+
     pub(crate) fn request_bytes(&mut self, bytes: u64) {
         self.exchange().request_bytes = bytes;
     }

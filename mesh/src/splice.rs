@@ -45,7 +45,7 @@ pub(crate) async fn splice(
     let moved = || sent.load(Ordering::Relaxed).wrapping_add(received.load(Ordering::Relaxed));
     {
         let copied = async {
-            tokio::join!(copy(from_caller, to_callee, &sent), copy(from_callee, to_caller, &received))
+            tokio::try_join!(copy(from_caller, to_callee, &sent), copy(from_callee, to_caller, &received))
         };
         tokio::select! {
             _ = copied => {}
@@ -56,20 +56,23 @@ pub(crate) async fn splice(
     Ended { sent: sent.into_inner(), received: received.into_inner(), duration: started.elapsed() }
 }
 
-/// Copies until the end or an error, then ends the other side's direction too.
-async fn copy(from: impl AsyncRead, to: impl AsyncWrite, moved: &AtomicU64) {
+/// Copies until the end, then ends the other side's direction too. A connection that breaks, or was cut, does so in
+/// both directions: an error ends everything.
+async fn copy(from: impl AsyncRead, to: impl AsyncWrite, moved: &AtomicU64) -> std::io::Result<()> {
     let (mut from, mut to) = (std::pin::pin!(from), std::pin::pin!(to));
     let mut buffer = vec![0; SMALL_BYTES];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        moved.fetch_add(count as u64, Ordering::Relaxed);
-        if to.write_all(&buffer[..count]).await.is_err() || to.flush().await.is_err() {
-            break;
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return to.shutdown().await;
         }
+        moved.fetch_add(count as u64, Ordering::Relaxed);
+        to.write_all(&buffer[..count]).await?;
+        to.flush().await?;
         if count == SMALL_BYTES {
             buffer.resize(LARGE_BYTES, 0);
         }
     }
-    let _ = to.shutdown().await;
 }
 
 /// Resolves when `moved` stays the same for `idle`, at the latest after twice that time.

@@ -23,9 +23,10 @@ pub(crate) async fn call(
     mut request: Request,
 ) -> Result<Response, Failure> {
     let (ours, theirs) = tokio::io::duplex(BUFFER_BYTES);
+    // around the caller's end, which somebody always reads: what the program does with its own is its affair
     let shears = Shears::default();
-    serve(inbound.clone(), source.clone(), shears.clone(), TokioIo::new(shears.around(theirs)));
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await;
+    serve(inbound.clone(), source.clone(), shears.clone(), TokioIo::new(theirs));
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(shears.around(ours))).await;
     let (mut sender, connection) = handshake.map_err(|_| Failure::from(Cause::Reset))?;
     tokio::spawn(async move {
         let _ = connection.with_upgrades().await;

@@ -22,6 +22,7 @@ pub(crate) use dial::Dialer;
 pub(crate) use failure::Failure;
 
 use crate::Cause;
+use crate::hop;
 use crate::identity::Alpn;
 use crate::io::Io;
 use crate::resource::{Kind, Protocol};
@@ -65,11 +66,13 @@ impl Transport {
         request: Request,
     ) -> Result<Response, Failure> {
         let asked = request.headers().contains_key(http::header::UPGRADE);
-        let response = self.forward(kind, authority, request).await?;
+        let mut response = self.forward(kind, authority, request).await?;
         // nobody asked for another protocol: what follows would be read as the next answer (CVE-2026-2833)
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && !asked {
+        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if is_upgrade && !asked {
             return Err(Cause::Reset.into());
         }
+        hop::strip_from_answer(response.headers_mut(), is_upgrade);
         Ok(response)
     }
 

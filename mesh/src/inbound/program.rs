@@ -5,6 +5,8 @@ use std::panic::AssertUnwindSafe;
 
 use base::{Request, Response};
 use futures_util::FutureExt;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
@@ -39,6 +41,7 @@ impl Program {
         match self {
             Program::Local(service) => {
                 host.origin(&mut request);
+                say_length(&mut request);
                 let answer = AssertUnwindSafe(service.clone().oneshot(request)).catch_unwind().await;
                 match answer {
                     Ok(Ok(response)) => Ok(response),
@@ -78,5 +81,14 @@ impl Program {
             Program::Local(_) => Err(Cause::Unreachable),
             Program::Socket(transport) => transport.open().await,
         }
+    }
+}
+
+/// A body whose length is known says it, as it would on a connection (RFC 9110 §8.6).
+fn say_length(request: &mut Request) {
+    let Some(length) = http_body::Body::size_hint(request.body()).exact() else { return };
+    let is_expected = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
+    if length > 0 || is_expected {
+        request.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
 }

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Stack;
-use crate::Inbound;
 use crate::balance::{self, Balancer, Member, Pick};
 use crate::connect::{Dialer, Failure, Host, Transport};
 use crate::discover::{self, Address, Dns, Fixed, Found, Resolve, Stable};
@@ -19,6 +18,7 @@ use crate::resilience::budget::Budget;
 use crate::resilience::gate::Gate;
 use crate::resource::{Discovery, HealthCheck, Kind, Protocol, Tls};
 use crate::snapshot::{ClusterSpec, Service};
+use crate::{Cause, Inbound};
 
 /// The way to a service.
 pub(crate) struct Cluster {
@@ -46,12 +46,20 @@ impl Reach {
         source: &Identity,
         kind: Kind,
         host: &Host,
-        request: Request,
+        mut request: Request,
     ) -> Result<Response, Failure> {
         match self {
             Reach::Local(inbound) => match kind {
                 Kind::Upgrade { .. } => crate::upgrade::call(inbound, source, host, request).await,
-                _ => inbound.call(source, request).await.map_err(Failure::from),
+                _ => {
+                    // the callee knows its own host, not the one that was asked for
+                    host.origin(&mut request);
+                    inbound.call(source, request).await.map_err(|cause| match cause {
+                        // why is the callee's to know
+                        Cause::Cut => Cause::Reset.into(),
+                        cause => cause.into(),
+                    })
+                }
             },
             Reach::Remote(transport) => transport.send(kind, host, request).await,
         }
