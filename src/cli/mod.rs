@@ -94,7 +94,7 @@ pub enum Command {
         config: storage::Config,
     },
     /// Run a proxy of the mesh, alone or around a program.
-    Sidecar(sidecar::Sidecar),
+    Sidecar(Box<sidecar::Sidecar>),
     /// Have a running proxy take no new requests.
     Drain(drain::Drain),
     /// Bring a database up to date with our schemas.

@@ -1,5 +1,6 @@
 //! `meshbase sidecar`: a proxy from a file, alone or around the program that it is for.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ pub struct Sidecar {
     /// drained, and we end with its exit code.
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
+    /// The file as it was read.
+    #[arg(skip)]
+    read: OnceCell<Mesh>,
 }
 
 /// The program to run beside the proxy.
@@ -64,14 +68,19 @@ impl Program {
 }
 
 impl Sidecar {
-    /// Threads that carry requests, as the file says.
+    /// Threads that carry requests, as the file says. The file is read here, once: what it says is what runs.
     pub(super) fn workers(&self) -> Result<usize> {
         let mesh = Mesh::load(&self.config)?;
-        Ok(mesh.sidecar.map_or(1, |sidecar| sidecar.workers))
+        let workers = mesh.sidecar.as_ref().map_or(1, |sidecar| sidecar.workers);
+        let _ = self.read.set(mesh);
+        Ok(workers)
     }
 
-    pub(super) async fn run(self) -> Result<ExitCode> {
-        let mesh = Mesh::load(&self.config)?;
+    pub(super) async fn run(mut self) -> Result<ExitCode> {
+        let mesh = match self.read.take() {
+            Some(mesh) => mesh,
+            None => Mesh::load(&self.config)?,
+        };
         if mesh.sidecar.is_none() {
             return Err(self.refusal("says nothing under `sidecar`: it is no proxy's file"));
         }

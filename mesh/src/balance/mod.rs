@@ -22,4 +22,3 @@ pub use check::run;
 pub use dice::Dice;
 pub use member::Member;
 pub use pick::{Outcome, Pick};
-pub use ring::hash;

@@ -4,6 +4,7 @@
 //! alone, so that every proxy sends a key to the same endpoint.
 
 use super::dice::mix;
+use crate::traffic::hash::hash;
 
 /// Points per unit of weight: shares differ by about a tenth.
 const POINTS: u64 = 100;
@@ -13,15 +14,6 @@ const MAX_POINTS: u64 = 65_536;
 /// Points on a circle of 2⁶⁴, and the index of each one's endpoint.
 #[derive(Debug)]
 pub(crate) struct Ring(Box<[(u64, u32)]>);
-
-/// Hashes what a request is to be known by. The same in every proxy of this version; not against adversaries.
-///
-/// Source: FNV-1a, with SplitMix64's finaliser for the high bits.
-pub fn hash(bytes: &[u8]) -> u64 {
-    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    }))
-}
 
 impl Ring {
     /// A ring of endpoints, given by name and weight.

@@ -351,7 +351,7 @@ mod tests {
         let mut fixture = Fixture::new(&spec(BalancerKind::RingHash), (0..5).map(found));
         let owners = |fixture: &Fixture| -> Vec<u16> {
             let owner = |key: u64| {
-                let key = super::super::hash(&key.to_le_bytes());
+                let key = crate::traffic::hash::hash(&key.to_le_bytes());
                 let mut pick = fixture.balancer.pick(Some(key), &[], fixture.now).unwrap();
                 pick.finish(Outcome::Success, MS, fixture.now);
                 *pick.target()

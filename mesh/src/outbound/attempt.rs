@@ -12,7 +12,7 @@ use crate::Cause;
 use crate::balance::{Outcome, Pick};
 use crate::classify::{Again, Class, again, again_without_answer, classify};
 use crate::connect::Failure;
-use crate::observe::{Event, Name, Reason, Side};
+use crate::observe::{Event, Name, Reason};
 use crate::resilience::breaker::{Change, Pass};
 use crate::resilience::deadline;
 use crate::resilience::gate::Place;
@@ -62,13 +62,17 @@ impl Call {
         let pass = match project {
             Some(project) => match cluster.breakers.check(project, Instant::now()) {
                 Ok(pass) => Some(pass),
-                Err(_) => return Err(self.shed(Reason::TenantBreaker)),
+                Err(_) => return Err(self.stack.shed(&self.service.name, Reason::TenantBreaker)),
             },
             None => None,
         };
         let place = match cluster.gate.try_enter(project) {
             Some(place) => place,
-            None => cluster.gate.enter(project, until).await.map_err(|reason| self.shed(reason))?,
+            None => cluster
+                .gate
+                .enter(project, until)
+                .await
+                .map_err(|reason| self.stack.shed(&self.service.name, reason))?,
         };
         let pick = cluster.pick(self.hash, avoid, until).await.ok_or(Cause::NoEndpoint)?;
         Ok(Held { pick, _place: place, pass })
@@ -79,15 +83,6 @@ impl Call {
         let place = cluster.gate.try_enter(self.project())?;
         let pick = cluster.balancer.pick(self.hash, avoid, Instant::now())?;
         Some(Held { pick, _place: place, pass: None })
-    }
-
-    fn shed(&self, reason: Reason) -> Cause {
-        let service = self.service.name.clone();
-        self.stack.plane().observe(&Event::Shed { side: Side::Outbound, service, reason });
-        match reason {
-            Reason::TenantBreaker => Cause::TenantBreaker,
-            _ => Cause::Overloaded,
-        }
     }
 
     /// Sends `request` to the endpoint that is held.

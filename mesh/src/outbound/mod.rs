@@ -26,7 +26,7 @@ use futures_util::future::BoxFuture;
 use crate::Cause;
 use crate::identity::{Credentials, Identity};
 use crate::matching::Head;
-use crate::observe::{Event, Name, Side};
+use crate::observe::{Event, Name, Reason, Side};
 use crate::plane::{DataPlane, Plane};
 use crate::policy::Verdict;
 use crate::record::Record;
@@ -146,6 +146,16 @@ impl Stack {
     /// The services that were called so far.
     pub(crate) fn clusters(&self) -> Vec<Arc<Cluster>> {
         self.clusters.load().values().cloned().collect()
+    }
+
+    /// Tells that a call to `service` is refused for want of a place.
+    fn shed(&self, service: &Name, reason: Reason) -> Cause {
+        let (side, service) = (Side::Outbound, service.clone());
+        self.plane().observe(&Event::Shed { side, service, reason });
+        match reason {
+            Reason::TenantBreaker => Cause::TenantBreaker,
+            _ => Cause::Overloaded,
+        }
     }
 
     fn is_local(&self, service: &Service) -> bool {

@@ -10,8 +10,7 @@ use crate::Cause;
 use crate::balance::Outcome;
 use crate::io::Io;
 use crate::matching::Head;
-use crate::observe::Event;
-use crate::observe::{Name, Reason, Side};
+use crate::observe::{Name, Side};
 use crate::resource::{Kind, Tls};
 use crate::splice::splice;
 
@@ -39,7 +38,7 @@ impl Outbound {
         let cluster = stack.cluster(&service).ok_or(Cause::NoEndpoint)?;
         let until = Instant::now() + cluster.spec.concurrency.wait;
         let place =
-            cluster.gate.enter(None, until).await.map_err(|reason| self.shed(&service.name, reason))?;
+            cluster.gate.enter(None, until).await.map_err(|reason| stack.shed(&service.name, reason))?;
         let mut avoid: Vec<Name> = Vec::new();
         let attempts = service.routes()[0].spec.retry.attempts;
         // nothing has moved yet, so every endpoint may be tried
@@ -61,12 +60,6 @@ impl Outbound {
             }
         }
         Err(Cause::Unreachable)
-    }
-
-    fn shed(&self, service: &Name, reason: Reason) -> Cause {
-        let (side, service) = (Side::Outbound, service.clone());
-        self.0.plane().observe(&Event::Shed { side, service, reason });
-        Cause::Overloaded
     }
 }
 

@@ -15,77 +15,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Authority, Proxy, client};
-use crate::support::{process::folder, run};
+use super::pair::Pair;
+use super::support::Proxy;
+use crate::support::run;
 
 const DEADLINE: Duration = Duration::from_millis(500);
 const CHUNK: usize = 256 * 1024;
 
-/// Two proxies in a row before a program with a route of each kind.
-struct Pair {
-    caller: Proxy,
-    callee: Proxy,
-    folder: tempfile::TempDir,
-    stop: CancellationToken,
-    _authority: Authority,
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-impl Pair {
-    fn new() -> Pair {
-        let (folder, authority, stop) = (folder(), Authority::new(), CancellationToken::new());
-        let socket = |name: &str| folder.path().join(name);
-        program(&socket("program"), stop.clone());
-        let routes = format!(
-            "routes: [
+/// Two proxies before a program with a route of each kind.
+fn pair() -> Pair {
+    let spec = format!(
+        "routes: [
       {{path: /stream/, kind: stream, response_ms: 5000, idle_ms: 2000}},
       {{path: /upgrade, kind: upgrade, response_ms: 5000, idle_ms: 5000, life_ms: 60000}},
       {{kind: unary, deadline_ms: {}}}]",
-            DEADLINE.as_millis()
-        );
-        let others = "caller: {}";
-        let callee = Proxy::start(&format!(
-            "
-trust_domain: test.local
-services:
-  kinds: {{callers: [caller], {routes}}}
-  {others}
-sidecar:
-  inbound: 127.0.0.1:0
-  {}
-  workloads: [{{service: kinds, program: 'unix:{}', {}}}]
-",
-            authority.roots(),
-            socket("program").display(),
-            authority.identity("kinds"),
-        ));
-        let caller = Proxy::start(&format!(
-            "
-trust_domain: test.local
-services:
-  kinds: {{discovery: {{static: [{{address: '{}'}}]}}, {routes}}}
-  {others}
-sidecar:
-  {}
-  workloads: [{{service: caller, outbound: [{{listen: 'unix:{}'}}], {}}}]
-",
-            callee.inbound(),
-            authority.roots(),
-            socket("out").display(),
-            authority.identity("caller"),
-        ));
-        Pair { caller, callee, folder, stop, _authority: authority }
-    }
+        DEADLINE.as_millis()
+    );
+    Pair::new("kinds", &spec, program)
+}
 
-    fn calls(&self) -> common::Outbound {
-        client(&self.folder.path().join("out"))
-    }
-
+impl Pair {
     async fn status(&self, path: &str) -> StatusCode {
         let request = http::Request::get(format!("http://kinds.mesh{path}")).body(Body::empty()).unwrap();
         self.calls().send(request).await.unwrap().status()
@@ -146,7 +95,7 @@ fn bulk(chunks: usize) -> Body {
 #[test]
 fn a_unary_call_ends_at_its_deadline_and_the_others_do_not() {
     run(async {
-        let pair = Pair::new();
+        let pair = pair();
 
         assert_eq!(pair.status("/late").await, StatusCode::GATEWAY_TIMEOUT);
         assert_eq!(pair.status("/stream/late").await, StatusCode::OK);
@@ -159,7 +108,7 @@ fn a_unary_call_ends_at_its_deadline_and_the_others_do_not() {
 #[test]
 fn an_upgrade_outlives_the_unary_deadline() {
     run(async {
-        let pair = Pair::new();
+        let pair = pair();
         let mut socket = UnixStream::connect(pair.folder.path().join("out")).await.unwrap();
         let head =
             "GET /upgrade HTTP/1.1\r\nhost: kinds.mesh\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
@@ -183,7 +132,7 @@ fn an_upgrade_outlives_the_unary_deadline() {
 /// `mib` each way; the proxies' memory grows by less than 16 MiB.
 fn bulk_both_ways(mib: usize) {
     run(async {
-        let pair = Pair::new();
+        let pair = pair();
         let chunks = mib * 1024 * 1024 / CHUNK;
         assert_eq!(pair.status("/stream/down/1").await, StatusCode::OK);
         let before = [&pair.caller, &pair.callee].map(Proxy::anonymous_kib);

@@ -5,6 +5,7 @@
 mod deadlines;
 mod endpoints;
 mod kinds;
+mod pair;
 mod readers;
 mod rolling;
 mod storm;

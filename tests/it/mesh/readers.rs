@@ -14,68 +14,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Authority, Proxy, Sample, client, failures, load, quantile};
-use crate::support::{process::folder, run};
+use super::pair::Pair;
+use super::support::{Sample, failures, load, quantile};
+use crate::support::run;
 
-struct Pair {
-    caller: Proxy,
-    callee: Proxy,
-    folder: tempfile::TempDir,
-    stop: CancellationToken,
-    _authority: Authority,
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
+/// Two proxies before a program with endless answers.
+fn pair() -> Pair {
+    let spec = "routes: [
+      {path: /stream/, kind: stream, response_ms: 5000, idle_ms: 600000},
+      {kind: unary, deadline_ms: 5000}], concurrency: {connections: 4096}";
+    Pair::new("busy", spec, program)
 }
 
 impl Pair {
-    fn new() -> Pair {
-        let (folder, authority, stop) = (folder(), Authority::new(), CancellationToken::new());
-        let socket = |name: &str| folder.path().join(name);
-        program(&socket("program"), stop.clone());
-        let routes = "routes: [
-      {path: /stream/, kind: stream, response_ms: 5000, idle_ms: 600000},
-      {kind: unary, deadline_ms: 5000}], concurrency: {connections: 4096}";
-        let others = "caller: {}";
-        let callee = Proxy::start(&format!(
-            "
-trust_domain: test.local
-services:
-  busy: {{callers: [caller], {routes}}}
-  {others}
-sidecar:
-  inbound: 127.0.0.1:0
-  {}
-  workloads: [{{service: busy, program: 'unix:{}', {}}}]
-",
-            authority.roots(),
-            socket("program").display(),
-            authority.identity("busy"),
-        ));
-        let caller = Proxy::start(&format!(
-            "
-trust_domain: test.local
-services:
-  busy: {{discovery: {{static: [{{address: '{}'}}]}}, {routes}}}
-  {others}
-sidecar:
-  {}
-  workloads: [{{service: caller, outbound: [{{listen: 'unix:{}'}}], {}}}]
-",
-            callee.inbound(),
-            authority.roots(),
-            socket("out").display(),
-            authority.identity("caller"),
-        ));
-        Pair { caller, callee, folder, stop, _authority: authority }
-    }
-
     async fn unary(&self, rate: u32, seconds: u64) -> Vec<Sample> {
-        let calls = client(&self.folder.path().join("out"));
-        load(&calls, "http://busy.mesh/", rate, Duration::from_secs(seconds)).await
+        load(&self.calls(), "http://busy.mesh/", rate, Duration::from_secs(seconds)).await
     }
 
     /// Asks for `path` and reads no further than the head of the answer.
@@ -127,7 +80,7 @@ fn program(socket: &Path, stop: CancellationToken) {
 /// beside them, and without. A short run on a busy machine can say that of its middle alone.
 fn check(unread: usize, resting: usize, seconds: u64, part: f64) {
     run(async {
-        let pair = Pair::new();
+        let pair = pair();
         pair.unary(100, 1).await;
         let control = pair.unary(100, seconds).await;
 
@@ -159,7 +112,7 @@ fn two_hundred_unread_downloads_and_a_thousand_resting_streams_hold_up_nobody() 
 #[ignore = "two minutes"]
 fn a_burst_leaves_no_memory_behind() {
     run(async {
-        let pair = Pair::new();
+        let pair = pair();
         pair.unary(20, 5).await;
         let before = pair.anonymous_kib();
 

@@ -12,7 +12,7 @@ mod tee;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use base::header::{FAULT, ORIGIN, PEER, PROJECT, REQUEST_ID};
+use base::header::{DEGRADED, FAULT, ORIGIN, PEER, PROJECT, REQUEST_ID};
 use base::{Body, Response};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, HOST, IF_RANGE,
@@ -27,9 +27,6 @@ use memory::{Answer, Memory};
 use tee::Keeping;
 
 use crate::resource::Stale;
-
-/// On a response: how it is less than it should be. `stale`: it is an older one.
-pub const DEGRADED: HeaderName = HeaderName::from_static("x-meshbase-degraded");
 
 /// Longer bodies are not kept.
 const MAX_BODY_BYTES: usize = 256 * 1024;
