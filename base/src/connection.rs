@@ -1,5 +1,5 @@
-//! An accepted connection: it holds one of the listener's places as long as it is open, and a peer that stops reading
-//! loses it.
+//! An accepted connection: it holds one of the listener's places as long as it is open, a peer that stops reading loses
+//! it, and one that is still writing when we are done is heard out for a moment.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,6 +14,12 @@ use tokio::time::{Instant, Sleep};
 /// buffer that was full counts as moving again once a good part of it is free.
 const WRITE_STALL: Duration = Duration::from_secs(60);
 
+/// How long a peer is heard out that still writes when nothing more will be answered,
+const LINGER: Duration = Duration::from_secs(1);
+/// and how much is read of it. Were the socket closed with something unread, the kernel would reset the connection, and
+/// the peer lose the answer that told it to stop (RFC 9112 §9.6).
+const LINGER_BYTES: usize = 1024 * 1024;
+
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -24,12 +30,38 @@ pub struct Connection {
     stall: Option<Pin<Box<Sleep>>>,
     /// Whether the last write waited.
     stalled: bool,
+    /// Since we said that we are done.
+    lingering: Option<Lingering>,
     _place: OwnedSemaphorePermit,
+}
+
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    left_bytes: usize,
 }
 
 impl Connection {
     pub(crate) fn new(stream: Box<dyn Stream>, place: OwnedSemaphorePermit) -> Connection {
-        Connection { stream, stall: None, stalled: false, _place: place }
+        Connection { stream, stall: None, stalled: false, lingering: None, _place: place }
+    }
+
+    /// Reads and forgets until the peer has ended too, or has had its time or its bytes.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lingering = self.lingering.get_or_insert_with(|| Lingering {
+            until: Box::pin(tokio::time::sleep(LINGER)),
+            left_bytes: LINGER_BYTES,
+        });
+        let mut discarded = [0; 4096];
+        while lingering.left_bytes > 0 && lingering.until.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut discarded);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    lingering.left_bytes = lingering.left_bytes.saturating_sub(buffer.filled().len());
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Passes a write's outcome on, with the clock running over consecutive waits.
@@ -83,7 +115,10 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }
 
@@ -112,6 +147,27 @@ mod tests {
 
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(started.elapsed().as_secs(), WRITE_STALL.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_still_writes_is_heard_out_and_not_for_ever() {
+        let (mut connection, mut theirs) = pair().await;
+        let writer = tokio::spawn(async move {
+            theirs.write_all(&[0; 10_000]).await.unwrap();
+            let mut answer = Vec::new();
+            theirs.read_to_end(&mut answer).await.unwrap();
+            answer
+        });
+
+        connection.write_all(b"stop").await.unwrap();
+        connection.shutdown().await.unwrap();
+        assert_eq!(writer.await.unwrap(), b"stop");
+
+        let (mut connection, theirs) = pair().await;
+        let started = Instant::now();
+        connection.shutdown().await.unwrap();
+        assert_eq!(started.elapsed(), LINGER);
+        drop(theirs);
     }
 
     #[tokio::test(start_paused = true)]
