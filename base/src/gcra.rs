@@ -52,10 +52,16 @@ impl<K: Eq + Hash> Limiter<K> {
         self.check_with(self.rate, key, now)
     }
 
+    /// Whether [`Limiter::check`] would take a cell now, without taking it.
+    pub fn peek(&self, key: &K, now: Timestamp) -> Result<(), Duration> {
+        let table = self.table.lock().expect("no holder of this lock panics");
+        let start = table.full_at.get(key).map_or(now, |at| (*at).max(now));
+        self.rate.admits(start, now)
+    }
+
     /// The same at another rate, for keys whose project sets its own. One key is always asked at one rate.
     pub fn check_with(&self, rate: Rate, key: K, now: Timestamp) -> Result<(), Duration> {
-        let interval = rate.period / rate.burst.max(1);
-        let tolerance = rate.period - interval;
+        let interval = rate.interval();
         let mut table = self.table.lock().expect("no holder of this lock panics");
         if table.full_at.len() >= self.max_keys && !table.full_at.contains_key(&key) {
             table.sweep(now);
@@ -65,11 +71,25 @@ impl<K: Eq + Hash> Limiter<K> {
         }
         let at = table.full_at.entry(key).or_insert(now);
         let start = (*at).max(now);
-        if start - now > tolerance {
-            return Err((start - now - tolerance).unsigned_abs());
-        }
+        rate.admits(start, now)?;
         *at = start + interval;
         Ok(())
+    }
+}
+
+impl Rate {
+    /// One cell's time.
+    fn interval(self) -> Duration {
+        self.period / self.burst.max(1)
+    }
+
+    /// Whether one more cell fits if the bucket is full again at `start`, or how long to wait.
+    fn admits(self, start: Timestamp, now: Timestamp) -> Result<(), Duration> {
+        let tolerance = self.period - self.interval();
+        match start - now > tolerance {
+            true => Err((start - now - tolerance).unsigned_abs()),
+            false => Ok(()),
+        }
     }
 }
 

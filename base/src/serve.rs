@@ -25,7 +25,7 @@ use crate::{Body, Request, Response};
 /// that time is bounded by [`MAX_CONNECTIONS`] and [`MAX_HEAD_BYTES`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// Connections open at once on one listener, upgraded ones too; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 10_000;
+pub const MAX_CONNECTIONS: usize = 10_000;
 /// Largest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Pause after `accept` failed, usually because file descriptors ran out.

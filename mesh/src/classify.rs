@@ -4,6 +4,7 @@
 //! tenant's own trouble included: another endpoint would say the same.
 
 use base::header::Fault;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::Cause;
@@ -31,6 +32,13 @@ pub enum Again {
     IfIdempotent,
     /// Nothing of it was processed.
     Safely,
+}
+
+/// Whether a request is gRPC's: `application/grpc`, alone or with `+`, `;` and the like; not `application/grpc-web`, whose
+/// callers understand neither its header nor its status.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    kind.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 /// The class of an answer by its head.

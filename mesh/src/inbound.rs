@@ -3,7 +3,9 @@
 //! What the program sees is the same whether the caller is in this process or behind mTLS: no extension of the
 //! caller's, `Host` set to the service's mesh name, `x-meshbase-peer` from the identity and from nothing else.
 
+mod live;
 mod program;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,11 +28,12 @@ use crate::policy::Verdict;
 use crate::record::Record;
 use crate::resilience::adaptive::Admitted;
 use crate::resilience::deadline;
-use crate::resilience::limits::Held;
+use crate::resilience::limits::{Held, Refusal};
 use crate::resource::Kind;
 use crate::sever::Shears;
 use crate::snapshot::{Route, Service};
 use crate::{Cause, hop, rescue, target};
+use live::Live;
 pub(crate) use program::Program;
 
 /// How much later than its caller the callee gives up: the caller is to know that it was the deadline. Were the callee
@@ -64,6 +67,10 @@ impl Inbound {
         S::Future: Send,
     {
         Inbound::new(plane, name, Program::local(service))
+    }
+
+    pub(crate) fn plane(&self) -> &DataPlane {
+        &self.0.plane
     }
 
     /// The service's name.
@@ -148,7 +155,7 @@ impl Inbound {
         let (head, body) = request.into_parts();
         let (body, progress, _) = body::outgoing(body, pace);
         let request = Request::from_parts(head, body);
-        let call = timeout_at(until, self.0.program.call(route.kind, &service.host, request));
+        let call = timeout_at(until, self.0.program.call(&self.0.plane, route.kind, service, request));
         let answer = match &live {
             None => call.await,
             Some(live) => tokio::select! {
@@ -210,18 +217,14 @@ impl Inbound {
         request: &Request,
     ) -> Result<Admission, Response> {
         let plane = &self.0.plane.0;
-        let project = request.headers().get(header::PROJECT).and_then(|value| value.to_str().ok());
         let limits = if service.limits.is_empty() {
-            Ok(Held::default())
+            Held::default()
         } else {
+            let project = request.headers().get(header::PROJECT).and_then(|value| value.to_str().ok());
             let head = Head::of(request, request.uri().path());
-            service.limits.enter(&head, peer, &route.name, project, plane.parts.clock.now())
+            let limits = self.limited(service, route, peer, &head, project);
+            limits.map_err(|refusal| refusal.response())?
         };
-        let limits = limits.map_err(|refusal| {
-            let (service, limit) = (self.0.name.clone(), refusal.limit.clone());
-            plane.observe(&Event::Limited { service, limit });
-            refusal.response()
-        })?;
         let adaptive = match &service.adaptive {
             None => None,
             Some(adaptive) => Some(adaptive.enter().ok_or_else(|| {
@@ -231,6 +234,23 @@ impl Inbound {
             })?),
         };
         Ok(Admission { _limits: limits, adaptive })
+    }
+
+    /// What the service's limits allow.
+    fn limited(
+        &self,
+        service: &Service,
+        route: &Route,
+        peer: &Identity,
+        head: &Head<'_>,
+        project: Option<&str>,
+    ) -> Result<Held, Refusal> {
+        let plane = &self.0.plane.0;
+        let held = service.limits.enter(head, peer, &route.name, project, plane.parts.clock.now());
+        held.inspect_err(|refusal| {
+            let (service, limit) = (self.0.name.clone(), refusal.limit.clone());
+            plane.observe(&Event::Limited { service, limit });
+        })
     }
 
     /// The request as the program sees it. Returns its id.
@@ -309,70 +329,6 @@ impl Inbound {
                 }
             }
         })
-    }
-
-    /// Joins the connection of `peer` with the program: for services that speak no HTTP.
-    pub(crate) async fn tunnel(
-        &self,
-        peer: &Identity,
-        io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
-        shears: &Shears,
-    ) {
-        let stack = &*self.0;
-        let Some(service) = stack.plane.0.snapshot().service(&stack.name).cloned() else { return };
-        let live = Live::connection();
-        if !self.allows(&service, peer, &live.head()) {
-            return;
-        }
-        let idle = match service.routes().first().map(|route| route.kind) {
-            Some(Kind::Tcp { idle }) => idle,
-            _ => return,
-        };
-        let Ok(program) = stack.program.open().await else { return };
-        let joined = crate::splice::splice(io, program, idle, NEVER);
-        let denied = self.denied(peer.clone(), live);
-        tokio::pin!(joined);
-        let ended = tokio::select! {
-            ended = &mut joined => ended,
-            () = denied => { shears.cut(); joined.await }
-        };
-        stack.plane.0.observe(&ended.event(Side::Inbound, stack.name.clone()));
-    }
-}
-
-/// What of a request policy judges again while its answer lasts.
-#[derive(Clone)]
-struct Live {
-    method: http::Method,
-    uri: http::Uri,
-    headers: http::HeaderMap,
-}
-
-impl Live {
-    /// `None` for what is over soon.
-    fn of(route: &Route, request: &Request) -> Option<Live> {
-        let lasts = matches!(route.kind, Kind::Stream { .. } | Kind::Upgrade { .. });
-        lasts.then(|| Live {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        })
-    }
-
-    fn connection() -> Live {
-        let uri = http::Uri::from_static("/");
-        Live { method: http::Method::CONNECT, uri, headers: http::HeaderMap::new() }
-    }
-
-    fn head(&self) -> Head<'_> {
-        let header = || self.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        Head {
-            host: self.uri.host().or_else(header).unwrap_or_default(),
-            method: &self.method,
-            path: self.uri.path(),
-            query: self.uri.query(),
-            headers: &self.headers,
-        }
     }
 }
 

@@ -7,24 +7,24 @@
 //! - [`resource`]: services, routes, kinds and policies as configuration; `defaults.yaml` is compiled in
 //! - [`DataPlane`]: one process's mesh; [`Outbound`] and [`Inbound`]: its two stacks
 //! - [`sidecar`]: the same two stacks beside a program in any language; [`admin`]: looking into it
-//! - [`identity`]: who a workload is and how it proves it; [`policy`]: who may call what; [`egress`]: who may call out
-//! - [`discover`] and [`balance`]: where endpoints are and which one is taken; [`resilience`]: what protects both sides
-//! - [`matching`] and [`traffic`]: which requests a route means and what it does with them
+//! - [`identity`]: who a workload is and how it proves it; `policy`: who may call what; `egress`: who may call out
+//! - [`discover`] and `balance`: where endpoints are and which one is taken; `resilience`: what protects both sides
+//! - `matching` and `traffic`: which requests a route means and what it does with them
 //! - [`classify`] and [`Cause`]: what an answer, or a missing one, says; [`observe`]: every decision as an event
 
 pub mod admin;
-pub mod balance;
+mod balance;
 pub mod classify;
 pub mod discover;
-pub mod egress;
+mod egress;
 pub mod identity;
-pub mod matching;
+mod matching;
 pub mod observe;
-pub mod policy;
-pub mod resilience;
+mod policy;
+mod resilience;
 pub mod resource;
 pub mod sidecar;
-pub mod traffic;
+mod traffic;
 
 mod blame;
 mod body;

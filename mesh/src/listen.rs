@@ -1,5 +1,7 @@
 //! The two doors of a proxy: where peers come in over mutual TLS, and where programs hand over their calls.
 
+mod peers;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use crate::classify::is_grpc;
 use crate::connect::shared::{
     self, CONNECTION_WINDOW_BYTES, PING_AFTER, PING_WAIT, STREAM_WINDOW_BYTES, STREAMS,
 };
@@ -34,6 +37,8 @@ const HEAD_BYTES: usize = shared::HEAD_BYTES as usize;
 /// Resets of streams that a peer may cause before its connection is closed (CVE-2023-44487).
 const RESETS: usize = 200;
 
+pub(crate) use peers::Peers;
+
 /// A service and who it is, as peers find it.
 #[derive(Clone)]
 pub(crate) struct Behind {
@@ -48,6 +53,7 @@ pub(crate) struct InboundDoor {
     pub(crate) plane: DataPlane,
     /// By name.
     pub(crate) services: Arc<HashMap<String, Behind>>,
+    pub(crate) peers: Peers,
     pub(crate) stop: CancellationToken,
 }
 
@@ -57,6 +63,7 @@ struct Greeted {
     service: Name,
     /// Its connection to the end.
     carried: BoxFuture<'static, ()>,
+    _place: Option<peers::Place>,
 }
 
 impl InboundDoor {
@@ -65,7 +72,7 @@ impl InboundDoor {
         let shears = Shears::default();
         // boxed, as all of what follows: a connection at rest then holds no room for what is over
         let greeted = Box::pin(self.greet(connection, remote, &shears)).await;
-        let Some(Greeted { peer, service, carried }) = greeted else { return };
+        let Some(Greeted { peer, service, carried, _place }) = greeted else { return };
         tokio::select! {
             () = carried => {}
             () = self.denied(&peer) => {
@@ -96,13 +103,26 @@ impl InboundDoor {
         };
         let handshake::Accepted { stream, service, peer, protocol } = accepted;
         let inbound = self.services.get(&*service)?.inbound.clone();
-        let carried: BoxFuture<'static, ()> = if protocol == Negotiated::Tcp {
-            let (peer, shears) = (peer.clone(), shears.clone());
-            Box::pin(async move { inbound.tunnel(&peer, stream, &shears).await })
-        } else {
-            serve(stream, protocol, answer(inbound, peer.clone(), shears.clone()), self.stop.clone())
+        let place = self.peers.enter(&peer);
+        if place.is_none() {
+            self.plane.0.refused(Side::Inbound, &service, Reason::PeerShare);
+        }
+        let carried: BoxFuture<'static, ()> = match (protocol, &place) {
+            (Negotiated::Tcp, None) => return None,
+            (Negotiated::Tcp, Some(_)) => {
+                let (peer, shears) = (peer.clone(), shears.clone());
+                Box::pin(async move { inbound.tunnel(&peer, stream, &shears).await })
+            }
+            _ => {
+                let answer = answer(inbound, peer.clone(), shears.clone());
+                let (plane, service) = (self.plane.clone(), service.clone());
+                let refused = move |reason| plane.0.refused(Side::Inbound, &service, reason);
+                // who has no place is told to go, in words that mean that nothing was processed
+                let stop = if place.is_some() { self.stop.clone() } else { cancelled() };
+                serve(stream, protocol, answer, refused, stop)
+            }
         };
-        Some(Greeted { peer, service, carried })
+        Some(Greeted { peer, service, carried, _place: place })
     }
 
     fn refused(&self, remote: Option<RemoteAddr>, error: &handshake::HandshakeError) {
@@ -125,6 +145,13 @@ impl InboundDoor {
     }
 }
 
+/// A stop that is asked for already.
+fn cancelled() -> CancellationToken {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    stop
+}
+
 /// Answers requests of `peer` that come over a connection which `shears` cut.
 fn answer(
     inbound: Inbound,
@@ -139,6 +166,7 @@ fn answer(
             }
             // the connection was made for one service: a request for another is a mistake or worse (RFC 9110 §15.5.20)
             if !is_for(&inbound, &request) {
+                inbound.plane().0.refused(Side::Inbound, inbound.name(), Reason::Misdirected);
                 return Ok(misdirected());
             }
             inbound.answer(&peer, request, Some(&shears)).await
@@ -184,11 +212,14 @@ impl OutboundDoor {
             (Protocol::Http2, _) => Negotiated::H2,
         };
         let (outbound, to) = (self.outbound, self.to);
+        let source = outbound.stack().source.clone();
+        let plane = outbound.stack().plane.clone();
+        let refused = move |reason| plane.0.refused(Side::Outbound, &source, reason);
         let call = move |request| {
             let (outbound, to) = (outbound.clone(), to.clone());
             Box::pin(async move { Ok(hand_over(outbound, to, request).await) }) as AnswerFuture
         };
-        serve(connection, spoken, call, self.stop).await;
+        serve(connection, spoken, call, refused, self.stop).await;
     }
 }
 
@@ -197,7 +228,7 @@ async fn hand_over(outbound: Outbound, to: Option<Name>, mut request: Request) -
     if request.method() == Method::CONNECT {
         return outbound.connect(request).await;
     }
-    let is_grpc = rescue::is_grpc(request.headers());
+    let is_grpc = is_grpc(request.headers());
     let answer = match to {
         Some(to) => outbound.send_to(&to, request).await,
         None => match host_into_target(&mut request) {
@@ -231,17 +262,27 @@ type AnswerFuture = BoxFuture<'static, Result<Response, Cause>>;
 /// Serves HTTP on `io` until it ends; when `stop` is cancelled, until what is in flight has ended.
 ///
 /// A missing answer is a reset, not an answer of ours: the caller's side tells its program what happened.
-fn serve<IO, A>(io: IO, spoken: Negotiated, answer: A, stop: CancellationToken) -> BoxFuture<'static, ()>
+fn serve<IO, A, R>(
+    io: IO,
+    spoken: Negotiated,
+    answer: A,
+    refused: R,
+    stop: CancellationToken,
+) -> BoxFuture<'static, ()>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request) -> AnswerFuture + Send + 'static,
+    R: Fn(Reason) + Send + 'static,
 {
     let io = TokioIo::new(io);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let request = request.map(Body::new);
         match target::has_clear_host(&request) {
             true => answer(request),
-            false => Box::pin(std::future::ready(Ok(rescue::bad_host()))),
+            false => {
+                refused(Reason::BadHost);
+                Box::pin(std::future::ready(Ok(rescue::bad_host())))
+            }
         }
     });
     match spoken {
@@ -280,5 +321,46 @@ where
             close(connection.as_mut());
             connection.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_names_no_host_is_refused_and_told_of() {
+        let (mut near, far) = duplex(1024);
+        let reasons = Arc::<Mutex<Vec<Reason>>>::default();
+        let told = reasons.clone();
+        let answer = |_| -> AnswerFuture { panic!("nobody is asked") };
+        let refused = move |reason| told.lock().unwrap().push(reason);
+        tokio::spawn(serve(far, Negotiated::Http1, answer, refused, CancellationToken::new()));
+
+        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        near.read_to_string(&mut answer).await.unwrap();
+
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert_eq!(*reasons.lock().unwrap(), [Reason::BadHost]);
+    }
+
+    #[tokio::test]
+    async fn who_has_no_place_is_told_to_go() {
+        let (near, far) = duplex(64 * 1024);
+        let answer = |_| Box::pin(async { Ok(Response::new(Body::empty())) }) as AnswerFuture;
+        tokio::spawn(serve(far, Negotiated::H2, answer, |_| {}, cancelled()));
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+        tokio::spawn(connection);
+
+        let request = http::Request::get("http://a.mesh/").body(Body::empty()).unwrap();
+        let failure = crate::connect::Failure::of(sender.try_send_request(request).await.unwrap_err());
+
+        assert_eq!(failure.cause, Cause::Refused);
     }
 }

@@ -1,18 +1,20 @@
 //! The data plane of one process: the configuration in force, the services that are in this process, the observer.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use base::{Clock, Random, Result};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::balance::Dice;
 use crate::blame::Blame;
 use crate::discover::Resolve;
 use crate::identity::Credentials;
 use crate::observe::trace::Sampler;
-use crate::observe::{Event, Name, Observer};
+use crate::observe::{Event, Name, Observer, Reason, Side};
+use crate::outbound::Stack;
 use crate::resource::{INVALID_MESH, Mesh};
 use crate::snapshot::Snapshot;
 use crate::{Inbound, Outbound};
@@ -26,9 +28,13 @@ pub(crate) struct Plane {
     /// Changes with the snapshot: who holds a connection judges it anew.
     changes: watch::Sender<()>,
     locals: ArcSwap<HashMap<Name, Inbound>>,
+    /// The callers, each of which keeps ways to services.
+    callers: Mutex<Vec<Weak<Stack>>>,
     pub(crate) parts: Parts,
     pub(crate) blame: Blame,
     pub(crate) dice: Dice,
+    /// Connections that left HTTP.
+    pub(crate) joined: TaskTracker,
 }
 
 /// What a data plane is given.
@@ -66,8 +72,10 @@ impl DataPlane {
             snapshot: ArcSwap::from_pointee(snapshot),
             changes: watch::Sender::new(()),
             locals: ArcSwap::default(),
+            callers: Mutex::default(),
             dice: Dice::new(parts.seed),
             blame: Blame::default(),
+            joined: TaskTracker::new(),
             parts,
         })))
     }
@@ -84,6 +92,7 @@ impl DataPlane {
         let version = next.version.clone();
         self.0.snapshot.store(Arc::new(next));
         self.0.changes.send_replace(());
+        self.0.callers().iter().filter_map(Weak::upgrade).for_each(|stack| stack.settle());
         self.0.parts.observer.observe(&Event::ConfigApplied { version });
         Ok(())
     }
@@ -136,8 +145,24 @@ impl Plane {
         self.changes.subscribe()
     }
 
+    /// Has a caller's ways follow the configuration for as long as the caller lives.
+    pub(crate) fn follow(&self, stack: Weak<Stack>) {
+        let mut callers = self.callers();
+        callers.retain(|caller| caller.strong_count() > 0);
+        callers.push(stack);
+    }
+
+    fn callers(&self) -> MutexGuard<'_, Vec<Weak<Stack>>> {
+        self.callers.lock().expect("no holder of this lock panics")
+    }
+
     pub(crate) fn local(&self, service: &str) -> Option<Inbound> {
         self.locals.load().get(service).cloned()
+    }
+
+    /// Tells that something was turned away at a door.
+    pub(crate) fn refused(&self, side: Side, service: &Name, reason: Reason) {
+        self.observe(&Event::Refused { side, service: service.clone(), reason });
     }
 
     pub(crate) fn observe(&self, event: &Event) {

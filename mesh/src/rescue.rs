@@ -2,7 +2,7 @@
 
 use base::{Body, Response, header};
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::Cause;
 
@@ -13,11 +13,6 @@ pub(crate) fn answer(cause: Cause, is_grpc: bool) -> Response {
         response.headers_mut().insert(header::FAULT, fault.value());
     }
     response
-}
-
-/// Whether the caller speaks gRPC.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// A path that nobody can judge safely.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use base::error::{BAD_REQUEST, OrInternal};
 use base::serve::{Listener, accept_each};
-use base::{Clock, Random, Result};
+use base::{Clock, Random, Result, Secret};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::discover::Resolve;
-use crate::listen::{Behind, InboundDoor, OutboundDoor};
+use crate::listen::{Behind, InboundDoor, OutboundDoor, Peers};
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::tap::Tap;
@@ -33,10 +33,13 @@ use crate::plane::{DataPlane, Parts};
 use crate::resource::{self, Listen, Mesh};
 use crate::{Inbound, Outbound};
 pub use probes::Phase;
+use view::View;
 use workload::Identities;
 
 /// How often idle series are looked for.
 const EXPIRE: Duration = Duration::from_secs(60);
+/// How long what was recorded may take to leave at the end.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// What a proxy is given beside its configuration.
 pub struct Given {
@@ -68,7 +71,9 @@ pub struct Sidecar {
     inbound: TaskTracker,
     outbound: TaskTracker,
     rest: TaskTracker,
+    metrics: Metrics,
     tap: Tap,
+    access_log: Option<AccessLog>,
     exporter: Option<otlp::Exporter>,
     addresses: Addresses,
 }
@@ -98,11 +103,12 @@ impl Sidecar {
         let (metrics, tap) = (Metrics::new(), Tap::default());
         let log = crate::observe::log(given.clock.clone());
         let mut observers = vec![metrics.observer(), tap.observer(), log, given.observer];
-        if mesh.telemetry.access_log {
+        let access_log = mesh.telemetry.access_log.then(|| {
             let lost = metrics.access_lines_lost();
-            let log = AccessLog::stdout(given.clock.clone(), lost).or_internal()?;
-            observers.push(log.observer());
-        }
+            AccessLog::stdout(given.clock.clone(), lost).or_internal()
+        });
+        let access_log = access_log.transpose()?;
+        observers.extend(access_log.as_ref().map(AccessLog::observer));
         let otlp = mesh.telemetry.otlp.as_ref();
         let exporter =
             otlp.map(|otlp| otlp::Exporter::start(otlp, given.clock.clone(), metrics.spans_dropped()));
@@ -131,14 +137,17 @@ impl Sidecar {
             inbound: TaskTracker::new(),
             outbound: TaskTracker::new(),
             rest: TaskTracker::new(),
+            metrics,
             tap: tap.clone(),
+            access_log,
             exporter,
             addresses,
         };
         let outbounds = proxy.open_outbound(&identities).await?;
         proxy.open_inbound(&identities).await?;
-        proxy.open_probes(&metrics).await?;
-        proxy.open_admin(outbounds, metrics, tap, given.log_level).await?;
+        let view = View::new(proxy.plane.clone(), outbounds);
+        proxy.open_probes(&view).await?;
+        proxy.open_admin(view, tap, given.log_level).await?;
         Ok(proxy)
     }
 
@@ -179,10 +188,17 @@ impl Sidecar {
     pub async fn end(self) {
         self.hushing.cancel();
         self.outbound.close();
-        let _ = tokio::time::timeout(self.grace(), self.outbound.wait()).await;
+        let joined = &self.plane.0.joined;
+        joined.close();
+        // what left HTTP has said its goodbyes when both sides are gone; the programs are by now
+        let quiet = async { tokio::join!(self.outbound.wait(), joined.wait()) };
+        let _ = tokio::time::timeout(self.grace(), quiet).await;
         self.tap.close();
+        if let Some(log) = &self.access_log {
+            log.flush(FLUSH).await;
+        }
         if let Some(exporter) = &self.exporter {
-            exporter.flush(Duration::from_secs(2)).await;
+            exporter.flush(FLUSH).await;
         }
         self.ended.cancel();
         self.rest.close();
@@ -239,6 +255,7 @@ impl Sidecar {
         let door = InboundDoor {
             plane: self.plane.clone(),
             services: Arc::new(services),
+            peers: Peers::default(),
             stop: self.closing.clone(),
         };
         let (bound, address) = bind(&Listen::Tcp(address)).await?;
@@ -261,7 +278,7 @@ impl Sidecar {
         tasks.spawn(accept_each(listener, stop.clone(), self.sidecar.grace, carry));
     }
 
-    async fn open_probes(&mut self, metrics: &Metrics) -> Result<()> {
+    async fn open_probes(&mut self, view: &View) -> Result<()> {
         if let Some(address) = self.sidecar.probes {
             let router = probes::router(self.phase.subscribe());
             let (bound, address) = bind(&Listen::Tcp(address)).await?;
@@ -269,14 +286,14 @@ impl Sidecar {
             self.serve(bound, router);
         }
         if let Some(address) = self.sidecar.metrics {
-            let shown = metrics.clone();
-            let router =
-                axum::Router::new().route("/metrics", axum::routing::get(async move || shown.render()));
+            let (view, counted) = (view.clone(), self.metrics.clone());
+            let stats = Arc::new(move || view.stats(&counted));
+            let router = probes::metrics(self.metrics_token()?, stats);
             let (bound, address) = bind(&Listen::Tcp(address)).await?;
             self.addresses.metrics = Some(address);
             self.serve(bound, router);
         }
-        let (metrics, ended) = (metrics.clone(), self.ended.clone());
+        let (metrics, ended) = (self.metrics.clone(), self.ended.clone());
         self.rest.spawn(async move {
             while tokio::time::timeout(EXPIRE, ended.cancelled()).await.is_err() {
                 metrics.expire(tokio::time::Instant::now());
@@ -285,15 +302,20 @@ impl Sidecar {
         Ok(())
     }
 
-    async fn open_admin(
-        &self,
-        outbounds: Vec<Outbound>,
-        metrics: Metrics,
-        tap: Tap,
-        log_level: admin::LogLevel,
-    ) -> Result<()> {
+    /// What reading the metrics takes.
+    fn metrics_token(&self) -> Result<Option<Secret>> {
+        let Some(path) = &self.sidecar.metrics_token else { return Ok(None) };
+        let token = std::fs::read_to_string(path).map_err(|error| {
+            BAD_REQUEST.error(format!("cannot read the token of the metrics in {}: {error}", path.display()))
+        })?;
+        match token.trim() {
+            "" => Err(BAD_REQUEST.error(format!("{} holds no token", path.display()))),
+            token => Ok(Some(Secret::new(token))),
+        }
+    }
+
+    async fn open_admin(&self, view: View, tap: Tap, log_level: admin::LogLevel) -> Result<()> {
         let Some(path) = &self.sidecar.admin else { return Ok(()) };
-        let view = view::View::new(self.plane.clone(), outbounds);
         let (asked, phase) = (self.asked.clone(), self.phase.subscribe());
         let drain = Arc::new(move || {
             let (asked, mut phase) = (asked.clone(), phase.clone());
@@ -303,7 +325,7 @@ impl Sidecar {
             };
             Box::pin(drained) as futures_util::future::BoxFuture<'static, ()>
         });
-        let router = admin::router(view.handles(metrics, tap, drain, log_level));
+        let router = admin::router(view.handles(self.metrics.clone(), tap, drain, log_level));
         self.serve(bind(&Listen::Unix(path.clone())).await?.0, router);
         Ok(())
     }
@@ -328,7 +350,10 @@ impl Sidecar {
             self.rejected(detail.clone());
             return Err(BAD_REQUEST.error(detail));
         }
-        self.plane.apply(mesh)
+        self.plane.apply(mesh)?;
+        let mesh = self.plane.mesh();
+        self.metrics.retain_services(|service| mesh.services.contains_key(service));
+        Ok(())
     }
 
     /// A configuration could not be read.

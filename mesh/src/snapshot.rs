@@ -168,6 +168,19 @@ fn is_denied(mesh: &Mesh, identity: &Identity) -> bool {
 }
 
 impl ClusterSpec {
+    /// Whether endpoints are found and reached as `other` has it, so that connections to them can stay.
+    pub(crate) fn is_same_way(&self, other: &ClusterSpec) -> bool {
+        let found = |spec: &ClusterSpec| match &spec.discovery {
+            // whose list is another one: the balancer sees what came and went
+            Some(resource::Discovery::Static(_)) => Some(resource::Discovery::Static(Vec::new())),
+            other => other.clone(),
+        };
+        let way = |spec: &ClusterSpec| {
+            (spec.protocol, spec.tls, spec.concurrency.connections, spec.health_check.clone(), found(spec))
+        };
+        way(self) == way(other)
+    }
+
     fn of(service: &resource::Service) -> ClusterSpec {
         let service = service.clone();
         ClusterSpec {
@@ -202,6 +215,11 @@ impl Route {
             stale,
             spec: spec.clone(),
         })
+    }
+
+    /// Whether an exchange may go on for long after its head.
+    pub(crate) fn lasts(&self) -> bool {
+        !matches!(self.kind, Kind::Unary { .. })
     }
 
     /// Whether a request of `method` does no harm when it is processed twice (RFC 9110 §9.2.2).

@@ -1,12 +1,15 @@
 //! Two connections joined: what one side sends, the other gets.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Event, Name, Side};
+use crate::plane::DataPlane;
 
 /// A direction starts with a small buffer and gets a large one once it moves in bulk: most connections rest.
 const SMALL_BYTES: usize = 4 * 1024;
@@ -14,28 +17,80 @@ const LARGE_BYTES: usize = 64 * 1024;
 
 /// What went over a joined connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
+struct Ended {
     /// Bytes from the caller.
-    pub(crate) sent: u64,
+    sent: u64,
     /// Bytes to the caller.
-    pub(crate) received: u64,
+    received: u64,
     /// How long it lived.
-    pub(crate) duration: Duration,
+    duration: Duration,
 }
 
 impl Ended {
-    pub(crate) fn event(self, side: Side, destination: Name) -> Event {
+    fn event(self, side: Side, destination: Name) -> Event {
         let Ended { sent, received, duration } = self;
         Event::ConnectionEnded { side, destination, sent, received, duration }
     }
 }
 
-/// Copies bytes both ways until both sides ended, nothing moved for `idle`, or `life` is over.
-pub(crate) async fn splice(
+/// How two connections are joined.
+pub(crate) struct Joint {
+    /// Who joins them.
+    pub(crate) side: Side,
+    /// The called service.
+    pub(crate) destination: Name,
+    /// Longest silence of both directions.
+    pub(crate) idle: Duration,
+    /// Longest life.
+    pub(crate) life: Duration,
+    /// Ends it.
+    pub(crate) cut: Option<CancellationToken>,
+}
+
+impl Joint {
+    /// Copies until the end, and tells of it.
+    pub(crate) async fn carry(
+        &self,
+        plane: &DataPlane,
+        caller: impl AsyncRead + AsyncWrite,
+        callee: impl AsyncRead + AsyncWrite,
+    ) {
+        let ended = splice(caller, callee, self.idle, self.life, self.cut.as_ref()).await;
+        plane.0.observe(&ended.event(self.side, self.destination.clone()));
+    }
+}
+
+impl DataPlane {
+    /// Joins two connections when both have left HTTP, in a task that a stop waits for. `held` is let go at the end.
+    pub(crate) fn join<A, B, E, F>(
+        &self,
+        joint: Joint,
+        caller: impl Future<Output = Result<A, E>> + Send + 'static,
+        callee: impl Future<Output = Result<B, F>> + Send + 'static,
+        held: impl Send + 'static,
+    ) where
+        A: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        B: AsyncRead + AsyncWrite + Send + 'static,
+        E: Send,
+        F: Send,
+    {
+        let plane = self.clone();
+        self.0.joined.spawn(async move {
+            if let (Ok(caller), Ok(callee)) = tokio::join!(caller, callee) {
+                joint.carry(&plane, hyper_util::rt::TokioIo::new(caller), callee).await;
+            }
+            drop(held);
+        });
+    }
+}
+
+/// Copies bytes both ways until both sides ended, nothing moved for `idle`, `life` is over, or it is `cut`.
+async fn splice(
     caller: impl AsyncRead + AsyncWrite,
     callee: impl AsyncRead + AsyncWrite,
     idle: Duration,
     life: Duration,
+    cut: Option<&CancellationToken>,
 ) -> Ended {
     let started = Instant::now();
     let (from_caller, to_caller) = tokio::io::split(caller);
@@ -51,6 +106,7 @@ pub(crate) async fn splice(
             _ = copied => {}
             () = quiet(idle, moved) => {}
             () = tokio::time::sleep(life) => {}
+            () = cancelled(cut) => {}
         }
     }
     Ended { sent: sent.into_inner(), received: received.into_inner(), duration: started.elapsed() }
@@ -72,6 +128,13 @@ async fn copy(from: impl AsyncRead, to: impl AsyncWrite, moved: &AtomicU64) -> s
         if count == SMALL_BYTES {
             buffer.resize(LARGE_BYTES, 0);
         }
+    }
+}
+
+async fn cancelled(cut: Option<&CancellationToken>) {
+    match cut {
+        Some(cut) => cut.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -98,7 +161,7 @@ mod tests {
     async fn each_direction_ends_by_itself() {
         let (mut caller, ours) = tokio::io::duplex(1 << 20);
         let (theirs, mut callee) = tokio::io::duplex(1 << 20);
-        let joined = tokio::spawn(splice(ours, theirs, LONG, LONG));
+        let joined = tokio::spawn(splice(ours, theirs, LONG, LONG, None));
 
         caller.write_all(&[1; 100_000]).await.unwrap();
         caller.shutdown().await.unwrap();
@@ -115,12 +178,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_cut_ends_it() {
+        let (_caller, ours) = tokio::io::duplex(64);
+        let (theirs, _callee) = tokio::io::duplex(64);
+        let cut = CancellationToken::new();
+
+        let ((), ended) = tokio::join!(async { cut.cancel() }, splice(ours, theirs, LONG, LONG, Some(&cut)));
+
+        assert!(ended.duration < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn silence_and_age_end_it() {
         for (idle, life) in [(Duration::from_secs(1), LONG), (LONG, Duration::from_secs(1))] {
             let (_caller, ours) = tokio::io::duplex(64);
             let (theirs, _callee) = tokio::io::duplex(64);
 
-            let ended = splice(ours, theirs, idle, life).await;
+            let ended = splice(ours, theirs, idle, life, None).await;
 
             assert!(ended.duration <= Duration::from_secs(2), "{idle:?} {life:?}");
         }

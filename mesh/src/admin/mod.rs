@@ -20,7 +20,6 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::observe::metrics::Metrics;
 use crate::observe::tap::{Filter, Tap};
 
 pub use redact::{config, redacted};
@@ -43,8 +42,8 @@ pub struct Handles {
     pub endpoints: View,
     /// Per service its routes in order, with their kinds and policies.
     pub routes: View,
-    /// What is counted.
-    pub metrics: Metrics,
+    /// What is counted, as OpenMetrics text.
+    pub stats: Arc<dyn Fn() -> String + Send + Sync>,
     /// What passes.
     pub tap: Tap,
     /// Begins to drain; resolves when nothing is in flight any more. Asked again, it waits for the same.
@@ -89,10 +88,12 @@ pub fn router(handles: Handles) -> Router {
         .with_state(handles)
 }
 
+/// The media type of what is counted.
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// OpenMetrics text.
 async fn stats(State(handles): State<Handles>) -> impl IntoResponse {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], handles.metrics.render())
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], (handles.stats)())
 }
 
 /// Events as NDJSON until the client goes.

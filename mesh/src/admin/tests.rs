@@ -11,6 +11,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::observe::Event;
+use crate::observe::metrics::Metrics;
 use crate::observe::sample::{everything, exchange};
 
 /// Handles that show fixed things, and what a drain waits for.
@@ -22,7 +23,11 @@ fn handles() -> (Handles, watch::Sender<bool>) {
         config: Arc::new(|| json!({ "version": "v1" })),
         endpoints: Arc::new(|| json!({ "data": [] })),
         routes: Arc::new(|| json!({ "data": [{ "name": "*" }] })),
-        metrics: Metrics::new(),
+        stats: Arc::new(|| {
+            let metrics = Metrics::new();
+            metrics.observe(&Event::Ended(exchange()));
+            metrics.render()
+        }),
         tap: Tap::new(),
         drain: Arc::new(move || {
             let mut wait = wait.clone();
@@ -70,7 +75,6 @@ async fn what_is_in_force_is_shown_as_json() {
 #[tokio::test]
 async fn stats_are_openmetrics() {
     let (handles, _drained) = handles();
-    handles.metrics.observe(&Event::Ended(exchange()));
 
     let response = ask(&handles, Method::GET, "/stats", "").await;
 

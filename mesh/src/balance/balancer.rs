@@ -17,7 +17,7 @@ use crate::observe::{Event, Name, Observer, Reason};
 use crate::resource::{self, Ejection};
 
 /// The endpoints of one service and the choice between them. Clones share everything.
-pub struct Balancer<T>(Arc<Inner<T>>);
+pub(crate) struct Balancer<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
     name: Name,
@@ -37,7 +37,7 @@ impl<T> Clone for Balancer<T> {
 
 impl<T> Balancer<T> {
     /// A balancer for the service `name`, without endpoints yet. One `seed` gives one sequence of choices.
-    pub fn new(
+    pub(crate) fn new(
         spec: &resource::Balancer,
         ejection: &Ejection,
         own_zone: Option<Name>,
@@ -53,12 +53,12 @@ impl<T> Balancer<T> {
     }
 
     /// The service's name.
-    pub fn name(&self) -> &Name {
+    pub(crate) fn name(&self) -> &Name {
         &self.0.name
     }
 
     /// The endpoints now, by address.
-    pub fn members(&self) -> Arc<[Arc<Member<T>>]> {
+    pub(crate) fn members(&self) -> Arc<[Arc<Member<T>>]> {
         self.0.set.load().members.clone()
     }
 
@@ -79,7 +79,7 @@ impl<T> Balancer<T> {
     }
 
     /// Has it behave differently from now on. What is known of the endpoints stays; O(n).
-    pub fn configure(&self, spec: &resource::Balancer, ejection: &Ejection) {
+    pub(crate) fn configure(&self, spec: &resource::Balancer, ejection: &Ejection) {
         let _change = self.lock();
         let set = self.0.set.load_full();
         if set.settings.spec == *spec && set.settings.ejection == *ejection {
@@ -95,7 +95,7 @@ impl<T> Balancer<T> {
     ///
     /// Events: `EndpointsChanged` if an address came or went; `Restored` for endpoints whose ejection ends because too
     /// few would be left.
-    pub fn update(&self, found: Vec<Found>, make: impl Fn(&Found) -> T) {
+    pub(crate) fn update(&self, found: Vec<Found>, make: impl Fn(&Found) -> T) {
         let change = self.lock();
         let now = Instant::now();
         let Some(merged) = self.0.set.load().merge(found, make, now) else { return };
@@ -119,7 +119,7 @@ impl<T> Balancer<T> {
     /// `hash` is for the ring hash; without it any endpoint is taken. `avoid` holds the keys of endpoints that this
     /// request has tried: they are picked only if no other is usable. O(1) for the choice of two and random while most
     /// endpoints are usable, O(log n) for the ring, else O(n); nothing is allocated.
-    pub fn pick(&self, hash: Option<u64>, avoid: &[Name], now: Instant) -> Option<Pick<T>> {
+    pub(crate) fn pick(&self, hash: Option<u64>, avoid: &[Name], now: Instant) -> Option<Pick<T>> {
         let set = self.0.set.load();
         let chosen = set.choose(hash, avoid, &self.0.dice, now)?;
         Some(Pick::new(chosen.member.clone(), self.clone(), chosen.probe))

@@ -20,7 +20,7 @@ const PARALLEL: usize = 32;
 /// healthy again, as before the first probe. An endpoint's first probe comes within one interval.
 ///
 /// Event: `HealthChanged`.
-pub async fn run<T: Send + Sync>(
+pub(crate) async fn run<T: Send + Sync>(
     spec: HealthCheck,
     balancer: Balancer<T>,
     probe: impl Fn(Arc<Member<T>>) -> BoxFuture<'static, Result<(), String>> + Send + Sync,

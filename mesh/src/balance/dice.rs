@@ -7,30 +7,30 @@ use std::time::Duration;
 ///
 /// Source: SplitMix64; Steele, Lea, Flood, OOPSLA 2014.
 #[derive(Debug)]
-pub struct Dice(AtomicU64);
+pub(crate) struct Dice(AtomicU64);
 
 impl Dice {
     /// The step: 2⁶⁴ divided by the golden ratio.
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
     /// A generator; one seed gives one sequence.
-    pub fn new(seed: u64) -> Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
         Dice(AtomicU64::new(seed))
     }
 
     /// Any number.
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         mix(self.0.fetch_add(Dice::GOLDEN, Ordering::Relaxed).wrapping_add(Dice::GOLDEN))
     }
 
     /// A number below `n`; 0 if `n` is 0.
-    pub fn below(&self, n: usize) -> usize {
+    pub(crate) fn below(&self, n: usize) -> usize {
         // the high half of the product: as even as 64 bits allow, without a division
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
     /// A number in [0, 1).
-    pub fn unit(&self) -> f64 {
+    pub(crate) fn unit(&self) -> f64 {
         // 53 bits are what an f64 holds exactly
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }

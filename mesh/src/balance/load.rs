@@ -63,6 +63,12 @@ impl Load {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// The time until an answer begins, as the estimate has it; `None` before the first one.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        let estimate = self.estimate.lock().expect("no holder of this lock panics");
+        estimate.seen.map(|(seconds, _)| Duration::from_secs_f64(seconds))
+    }
+
     /// Notes that an answer began after `rtt`.
     pub(crate) fn record(&self, rtt: Duration, now: Instant) {
         let rtt = rtt.as_secs_f64().max(MIN_RTT);

@@ -16,7 +16,7 @@ const COLD: f64 = 0.1;
 
 /// An endpoint. `T` is what the caller needs to reach it; it lives as long as the address stays in the set.
 #[derive(Debug)]
-pub struct Member<T> {
+pub(crate) struct Member<T> {
     found: Found,
     shared: Arc<Shared<T>>,
 }
@@ -53,32 +53,43 @@ impl<T> Member<T> {
     }
 
     /// As discovery tells of it.
-    pub fn found(&self) -> &Found {
+    pub(crate) fn found(&self) -> &Found {
         &self.found
     }
 
     /// The text of its address: its name in events, and what a request that must avoid it says.
-    pub fn key(&self) -> &Name {
+    pub(crate) fn key(&self) -> &Name {
         &self.shared.key
     }
 
     /// When it joined.
-    pub fn added_at(&self) -> Instant {
+    #[cfg(test)]
+    pub(crate) fn added_at(&self) -> Instant {
         self.shared.added_at
     }
 
     /// What the caller made for it.
-    pub fn target(&self) -> &T {
+    pub(crate) fn target(&self) -> &T {
         &self.shared.target
     }
 
     /// Requests whose answers have not ended.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.load().in_flight()
     }
 
+    /// How long its answers take to begin, as it was last seen.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        self.load().latency()
+    }
+
+    /// How long it is still left out for its faults, if it is.
+    pub(crate) fn ejected_for(&self, now: Instant) -> Option<Duration> {
+        Some(self.health().ejected_until()?.saturating_duration_since(now))
+    }
+
     /// Whether it is neither ejected, nor in backoff, nor unhealthy by an active check.
-    pub fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.health().is_clear()
     }
 

@@ -17,8 +17,8 @@ mod set;
 mod simulation;
 mod window;
 
-pub use balancer::Balancer;
-pub use check::run;
-pub use dice::Dice;
-pub use member::Member;
-pub use pick::{Outcome, Pick};
+pub(crate) use balancer::Balancer;
+pub(crate) use check::run;
+pub(crate) use dice::Dice;
+pub(crate) use member::Member;
+pub(crate) use pick::{Outcome, Pick};

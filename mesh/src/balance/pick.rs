@@ -15,7 +15,7 @@ const DEFAULT_PENALTY: Duration = Duration::from_secs(5);
 
 /// What an attempt says about its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// An answer.
     Success,
     /// A connection was there, and no (good) answer came.
@@ -34,7 +34,7 @@ pub enum Outcome {
 /// A picked endpoint: in flight until this is dropped, at the end of the answer's body.
 ///
 /// Dropped before [`Pick::finish`] it counts as [`Outcome::Ignored`].
-pub struct Pick<T> {
+pub(crate) struct Pick<T> {
     member: Arc<Member<T>>,
     balancer: Balancer<T>,
     probe: Option<u64>,
@@ -48,7 +48,8 @@ impl<T> Pick<T> {
     }
 
     /// Whether it was given to find out if an endpoint that was left out has recovered.
-    pub fn is_probe(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_probe(&self) -> bool {
         self.probe.is_some()
     }
 
@@ -56,7 +57,7 @@ impl<T> Pick<T> {
     /// first report counts.
     ///
     /// Events: `Ejected`, `Restored`.
-    pub fn finish(&mut self, outcome: Outcome, rtt: Duration, now: Instant) {
+    pub(crate) fn finish(&mut self, outcome: Outcome, rtt: Duration, now: Instant) {
         if std::mem::replace(&mut self.is_finished, true) {
             return;
         }

@@ -6,6 +6,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::CONNECT;
+use super::open::{Counted, Open};
 use crate::Cause;
 use crate::discover::Address;
 use crate::identity::{Alpn, Credentials, handshake};
@@ -20,6 +21,7 @@ pub(crate) struct Dialer {
     secure: Option<Credentials>,
     service: Name,
     observer: Observer,
+    open: Open,
 }
 
 impl Dialer {
@@ -28,8 +30,9 @@ impl Dialer {
         service: Name,
         secure: Option<Credentials>,
         observer: Observer,
+        open: Open,
     ) -> Dialer {
-        Dialer { address, secure, service, observer }
+        Dialer { address, secure, service, observer, open }
     }
 
     pub(crate) fn is_secure(&self) -> bool {
@@ -37,7 +40,15 @@ impl Dialer {
     }
 
     /// Connects. What fails is [`Cause::Unreachable`], with the cause of a failed handshake as an event.
-    pub(crate) async fn dial(&self, alpn: Alpn) -> Result<Io, Cause> {
+    ///
+    /// Errors: [`Cause::Overloaded`] if there are as many connections as there may be.
+    pub(crate) async fn dial(&self, alpn: Alpn) -> Result<Counted, Cause> {
+        let place = self.open.take()?;
+        Ok(Counted::new(self.dial_uncounted(alpn).await?, place))
+    }
+
+    /// The same for a probe, which must not fail for want of a place.
+    pub(super) async fn dial_uncounted(&self, alpn: Alpn) -> Result<Io, Cause> {
         let connected = timeout(CONNECT, self.socket()).await;
         let socket = connected.map_err(|_| Cause::Unreachable)?.map_err(|_| Cause::Unreachable)?;
         let Some(credentials) = &self.secure else { return Ok(Io::Plain(socket)) };

@@ -1,7 +1,7 @@
 //! Connections that carry one exchange at a time.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,8 +28,6 @@ struct Pool {
     dialer: Dialer,
     alpn: Alpn,
     idle: Mutex<Vec<Resting>>,
-    open: AtomicUsize,
-    most: usize,
     rest: Duration,
     /// Whether a task looks after those that rest.
     swept: AtomicBool,
@@ -45,23 +43,12 @@ enum Sender {
     Http2(http2::SendRequest<Body>),
 }
 
-/// Counts an open connection for as long as its task runs.
-struct Open(Arc<Pool>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Exclusive {
-    pub(super) fn new(dialer: Dialer, alpn: Alpn, most: usize, rest: Duration) -> Exclusive {
+    pub(super) fn new(dialer: Dialer, alpn: Alpn, rest: Duration) -> Exclusive {
         Exclusive(Arc::new(Pool {
             dialer,
             alpn,
             idle: Mutex::default(),
-            open: AtomicUsize::new(0),
-            most,
             rest,
             swept: AtomicBool::new(false),
         }))
@@ -87,14 +74,8 @@ impl Exclusive {
     }
 
     async fn connect(&self) -> Result<Sender, Cause> {
-        let pool = &self.0;
-        if pool.open.fetch_add(1, Ordering::Relaxed) >= pool.most {
-            pool.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Cause::Overloaded);
-        }
-        let open = Open(pool.clone());
-        let io = TokioIo::new(pool.dialer.dial(pool.alpn).await?);
-        match pool.alpn {
+        let io = TokioIo::new(self.0.dialer.dial(self.0.alpn).await?);
+        match self.0.alpn {
             Alpn::H2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
                 builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW_BYTES);
@@ -103,7 +84,6 @@ impl Exclusive {
                 let (sender, connection) = builder.handshake(io).await.map_err(|_| Cause::Unreachable)?;
                 tokio::spawn(async move {
                     let _ = connection.await;
-                    drop(open);
                 });
                 Ok(Sender::Http2(sender))
             }
@@ -111,7 +91,6 @@ impl Exclusive {
                 let (sender, connection) = http1::handshake(io).await.map_err(|_| Cause::Unreachable)?;
                 tokio::spawn(async move {
                     let _ = connection.with_upgrades().await;
-                    drop(open);
                 });
                 Ok(Sender::Http1(sender))
             }

@@ -10,6 +10,7 @@
 mod dial;
 mod exclusive;
 mod failure;
+mod open;
 pub(crate) mod shared;
 
 use std::time::Duration;
@@ -20,11 +21,11 @@ use http::{HeaderValue, StatusCode, Uri};
 
 pub(crate) use dial::Dialer;
 pub(crate) use failure::Failure;
+pub(crate) use open::{Counted, Open};
 
 use crate::Cause;
 use crate::hop;
 use crate::identity::Alpn;
-use crate::io::Io;
 use crate::resource::{Kind, Protocol};
 use exclusive::Exclusive;
 use shared::Shared;
@@ -43,14 +44,14 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// To a program or a proxy that `dialer` reaches, with at most `connections` open at once.
-    pub(crate) fn new(dialer: Dialer, protocol: Protocol, connections: usize) -> Transport {
+    /// To a program or a proxy that `dialer` reaches.
+    pub(crate) fn new(dialer: Dialer, protocol: Protocol) -> Transport {
         let idle = if dialer.is_secure() { PROXY_IDLE } else { PROGRAM_IDLE };
         Transport {
             protocol,
-            http1: Exclusive::new(dialer.clone(), Alpn::Http1, connections, idle),
-            http2: Exclusive::new(dialer.clone(), Alpn::H2, connections, idle),
-            shared: Shared::new(dialer.clone(), connections),
+            http1: Exclusive::new(dialer.clone(), Alpn::Http1, idle),
+            http2: Exclusive::new(dialer.clone(), Alpn::H2, idle),
+            shared: Shared::new(dialer.clone()),
             dialer,
         }
     }
@@ -96,14 +97,14 @@ impl Transport {
     }
 
     /// A connection for bytes.
-    pub(crate) async fn open(&self) -> Result<Io, Cause> {
+    pub(crate) async fn open(&self) -> Result<Counted, Cause> {
         self.dialer.dial(Alpn::Tcp).await
     }
 
     /// Whether a connection can be made: the probe of an endpoint without a path.
     pub(crate) async fn probe(&self) -> Result<(), Cause> {
         let alpn = if self.protocol == Protocol::Tcp { Alpn::Tcp } else { Alpn::Both };
-        self.dialer.dial(alpn).await.map(drop)
+        self.dialer.dial_uncounted(alpn).await.map(drop)
     }
 }
 
@@ -151,5 +152,64 @@ impl Host {
         parts.path_and_query = Some(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
         *request.uri_mut() = Uri::from_parts(parts).expect("a scheme, a host and a path make a URI");
         *request.version_mut() = http::Version::HTTP_2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base::Body;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::discover::Address;
+    use crate::observe::Observer;
+
+    /// A program that leaves HTTP whatever it is asked, and then says nothing.
+    async fn mute() -> Address {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0; 1024]).await;
+                    let answer =
+                        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+                    let _ = stream.write_all(answer).await;
+                    let _ = stream.read(&mut [0; 1024]).await;
+                });
+            }
+        });
+        address
+    }
+
+    fn upgrade() -> Request {
+        let headers = [("connection", "upgrade"), ("upgrade", "x")];
+        let request =
+            headers.iter().fold(http::Request::get("/"), |r, (name, value)| r.header(*name, *value));
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_count_together_and_after_they_left_http() {
+        let dialer = Dialer::new(mute().await, "a".into(), None, Observer::none(), Open::new(2));
+        let (transport, host) = (Transport::new(dialer, Protocol::Http1), Host::parse("a.mesh").unwrap());
+        let second = Duration::from_secs(1);
+        let kind = Kind::Upgrade { response: second, idle: second, life: second };
+        let mut response = transport.send(kind, &host, upgrade()).await.ok().unwrap();
+        let upgraded = hyper::upgrade::on(&mut response).await.unwrap();
+        let bytes = transport.open().await.unwrap();
+
+        let full = transport.send(kind, &host, upgrade()).await.err().unwrap();
+        assert_eq!((full.cause, full.unsent.is_some()), (Cause::Overloaded, true));
+        assert_eq!(transport.open().await.err(), Some(Cause::Overloaded));
+        assert_eq!(transport.probe().await, Ok(()), "a probe needs no place");
+
+        drop(upgraded);
+        assert!(transport.open().await.is_ok());
+        drop(bytes);
+        assert!(transport.send(kind, &host, upgrade()).await.is_ok());
     }
 }

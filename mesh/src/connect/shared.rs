@@ -45,7 +45,6 @@ pub(super) struct Shared(Arc<Pool>);
 
 struct Pool {
     dialer: Dialer,
-    most: usize,
     connections: ArcSwap<Vec<Connection>>,
     /// Held while connections are added or taken away.
     change: Mutex<()>,
@@ -103,10 +102,9 @@ impl http_body::Body for Counted {
 }
 
 impl Shared {
-    pub(super) fn new(dialer: Dialer, most: usize) -> Shared {
+    pub(super) fn new(dialer: Dialer) -> Shared {
         Shared(Arc::new(Pool {
             dialer,
-            most: most.clamp(1, MOST),
             connections: ArcSwap::default(),
             change: Mutex::default(),
             swept: AtomicBool::new(false),
@@ -202,7 +200,7 @@ impl Pool {
         if let Some(connection) = open().find(|connection| connection.streams() < BUSY) {
             return Some(connection.clone());
         }
-        if open().count() < self.most {
+        if open().count() < MOST {
             return None;
         }
         open().min_by_key(|connection| connection.streams()).cloned()

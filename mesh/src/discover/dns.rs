@@ -2,14 +2,12 @@
 
 use std::cmp::Reverse;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts,
-};
+use hickory_resolver::config::{LookupIpStrategy, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::rdata::SRV;
@@ -27,7 +25,7 @@ const PARALLEL: usize = 8;
 
 /// One name, looked up whenever its records expire or `refresh` has passed.
 #[derive(Clone)]
-pub struct Dns {
+pub(crate) struct Dns {
     resolver: TokioResolver,
     question: Arc<Question>,
     refresh: Duration,
@@ -51,7 +49,7 @@ impl Dns {
     ///
     /// `port` is for host records; SRV records bring their own. The error says what of the system's configuration
     /// cannot be read.
-    pub fn new(
+    pub(crate) fn new(
         name: &str,
         port: u16,
         record: DnsRecord,
@@ -64,14 +62,16 @@ impl Dns {
     }
 
     /// Asks one name server, after the system's hosts file; no search domains.
-    pub fn with_nameserver(
-        nameserver: SocketAddr,
+    #[cfg(test)]
+    pub(crate) fn with_nameserver(
+        nameserver: std::net::SocketAddr,
         name: &str,
         port: u16,
         record: DnsRecord,
         refresh: Duration,
         seed: u64,
     ) -> Result<Dns, String> {
+        use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
         let mut server = NameServerConfig::new(
             nameserver.ip(),
             true,
@@ -219,7 +219,7 @@ fn ttl(records: &[Record]) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};

@@ -1,30 +1,12 @@
-//! Discovery from a list that does not change.
+//! Discovery from a list that stands in the configuration.
 
-use futures_util::future;
-use futures_util::stream::{self, BoxStream, StreamExt};
-
-use super::{Found, Resolve};
+use super::Found;
 use crate::resource::StaticEndpoint;
 
-/// A list of endpoints, told once.
-#[derive(Clone, Debug)]
-pub struct Fixed(Vec<Found>);
-
-impl Fixed {
-    /// The endpoints in `list`. The error names the address that is none.
-    pub fn parse(list: &[StaticEndpoint]) -> Result<Fixed, String> {
-        list.iter().map(found).collect::<Result<_, _>>().map(Fixed)
-    }
-
-    /// The endpoints.
-    pub(crate) fn into_found(self) -> Vec<Found> {
-        self.0
-    }
-
-    /// These endpoints.
-    pub fn new(list: Vec<Found>) -> Fixed {
-        Fixed(list)
-    }
+/// The endpoints in `list`, without those whose weight is 0: they are to have no share. The error names the address that
+/// is none.
+pub(crate) fn fixed(list: &[StaticEndpoint]) -> Result<Vec<Found>, String> {
+    list.iter().filter(|endpoint| endpoint.weight > 0).map(found).collect()
 }
 
 fn found(endpoint: &StaticEndpoint) -> Result<Found, String> {
@@ -36,35 +18,36 @@ fn found(endpoint: &StaticEndpoint) -> Result<Found, String> {
     })
 }
 
-impl Resolve for Fixed {
-    fn watch(&self, _service: &str) -> BoxStream<'static, Result<Vec<Found>, String>> {
-        stream::once(future::ready(Ok(self.0.clone()))).boxed()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn endpoint(address: &str) -> StaticEndpoint {
-        StaticEndpoint { address: address.to_owned(), zone: Some("a".to_owned()), weight: 3 }
-    }
-
-    #[tokio::test]
-    async fn a_list_is_told_once() {
-        let fixed = Fixed::parse(&[endpoint("127.0.0.1:1")]).unwrap();
-
-        let told: Vec<_> = fixed.watch("data").collect().await;
-
-        let [Ok(set)] = told.as_slice() else { panic!("one set: {told:?}") };
-        assert_eq!(set.len(), 1);
-        assert_eq!((set[0].zone.as_deref(), set[0].weight, set[0].priority), (Some("a"), 3, 0));
+    fn endpoint(address: &str, weight: u32) -> StaticEndpoint {
+        StaticEndpoint { address: address.to_owned(), zone: Some("a".to_owned()), weight }
     }
 
     #[test]
-    fn the_address_that_is_none_is_named() {
-        let error = Fixed::parse(&[endpoint("127.0.0.1:1"), endpoint("example.com:1")]).unwrap_err();
+    fn a_list_is_told_as_it_is_written() {
+        let found = fixed(&[endpoint("10.0.0.1:80", 3), endpoint("unix:/run/x", 1)]).unwrap();
 
-        assert!(error.contains("example.com:1"), "{error}");
+        assert_eq!(
+            found.iter().map(|f| f.address.to_string()).collect::<Vec<_>>(),
+            ["10.0.0.1:80", "unix:/run/x"]
+        );
+        assert_eq!((found[0].zone.as_deref(), found[0].weight), (Some("a"), 3));
+    }
+
+    #[test]
+    fn who_is_to_have_no_share_is_not_there() {
+        let found = fixed(&[endpoint("10.0.0.1:80", 0), endpoint("10.0.0.2:80", 1)]).unwrap();
+
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_named() {
+        let error = fixed(&[endpoint("10.0.0.1:80", 1), endpoint("nowhere", 1)]).unwrap_err();
+
+        assert!(error.contains("nowhere"), "{error}");
     }
 }

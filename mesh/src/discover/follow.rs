@@ -12,7 +12,7 @@ use crate::observe::{Event, Observer};
 /// is held any more. `make` makes what the balancer holds for a new endpoint.
 ///
 /// Events: `DiscoveryFailed` when it begins to fail; the balancer's own.
-pub async fn follow<T: Send + Sync + 'static>(
+pub(crate) async fn follow<T: Send + Sync + 'static>(
     mut sets: BoxStream<'static, Result<Vec<Found>, String>>,
     mut stable: Stable,
     balancer: Balancer<T>,

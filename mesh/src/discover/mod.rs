@@ -15,10 +15,10 @@ use futures_util::stream::BoxStream;
 
 use crate::observe::Name;
 
-pub use dns::Dns;
-pub use fixed::Fixed;
-pub use follow::follow;
-pub use stable::Stable;
+pub(crate) use dns::Dns;
+pub(crate) use fixed::fixed;
+pub(crate) use follow::follow;
+pub(crate) use stable::Stable;
 
 /// Most endpoints of one service; what is told beyond is left out.
 pub(crate) const MAX_ENDPOINTS: usize = 4096;
@@ -38,7 +38,7 @@ pub struct Found {
     pub address: Address,
     /// The zone it is in, if that is known.
     pub zone: Option<Name>,
-    /// Its share beside the others'; 0 counts as 1.
+    /// Its share beside the others'; 0 counts as 1: whoever is told of is there for something (RFC 2782).
     pub weight: u32,
     /// Lower ones come first (RFC 2782); 0 where nobody says.
     pub priority: u16,

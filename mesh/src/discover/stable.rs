@@ -15,7 +15,7 @@ const ANSWERS: u32 = 2;
 
 /// What is known of one service's endpoints, and what was known before.
 #[derive(Debug)]
-pub struct Stable {
+pub(crate) struct Stable {
     /// How long an endpoint that one answer lacked stays at most; `None` if it goes at once.
     hold: Option<Duration>,
     /// The set in force.
@@ -43,13 +43,13 @@ pub(crate) struct Taken {
 
 impl Stable {
     /// For sources whose sets are true as they come: lists and registries.
-    pub fn at_once() -> Stable {
+    pub(crate) fn at_once() -> Stable {
         Stable { hold: None, known: Vec::new(), missing: HashMap::new(), failing: false }
     }
 
     /// For sources that forget at times, such as DNS: an endpoint goes after two successive answers without it, or
     /// `hold` after the first one.
-    pub fn holding(hold: Duration) -> Stable {
+    pub(crate) fn holding(hold: Duration) -> Stable {
         Stable { hold: Some(hold), ..Stable::at_once() }
     }
 

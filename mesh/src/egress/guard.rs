@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address that must not be reached, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forbidden {
+pub(crate) struct Forbidden {
     address: IpAddr,
     kind: &'static str,
 }
@@ -25,7 +25,7 @@ impl std::error::Error for Forbidden {}
 /// Public ones may. Loopback, private, shared (CGNAT) and unique local ones may if `private_ok`. All others never:
 /// link-local with the clouds' metadata services, multicast, unspecified, documentation, reserved. An IPv4 address
 /// within an IPv6 one (mapped, compatible, 6to4, NAT64) is judged as itself.
-pub fn guard(address: IpAddr, private_ok: bool) -> Result<(), Forbidden> {
+pub(crate) fn guard(address: IpAddr, private_ok: bool) -> Result<(), Forbidden> {
     let class = match address {
         IpAddr::V4(address) => v4(address),
         IpAddr::V6(address) => v6(address),

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::{fmt, io};
 
-pub use guard::{Forbidden, guard};
+pub(crate) use guard::{Forbidden, guard};
 
 use self::host::Host;
 use crate::cause::Cause;
@@ -23,7 +23,7 @@ const MAX_ADDRESSES: usize = 16;
 
 /// The hosts that each service may call; none otherwise.
 #[derive(Clone, Debug, Default)]
-pub struct EgressRules(HashMap<Box<str>, Vec<Rule>>);
+pub(crate) struct EgressRules(HashMap<Box<str>, Vec<Rule>>);
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -40,7 +40,7 @@ enum Pattern {
 
 impl EgressRules {
     /// Compiles the rules. One whose host is none, or is `*.` and a single label, allows nothing.
-    pub fn compile(mesh: &Mesh) -> EgressRules {
+    pub(crate) fn compile(mesh: &Mesh) -> EgressRules {
         let mut rules: HashMap<Box<str>, Vec<Rule>> = HashMap::new();
         for egress in &mesh.egress {
             let Some(rule) = Rule::compile(egress) else { continue };
@@ -54,7 +54,7 @@ impl EgressRules {
     /// Leave for `source`, a service of ours, to call `host`, a name or an address without port.
     ///
     /// Errors: [`EgressDenied::Host`] if it is neither, [`EgressDenied::NoRule`].
-    pub fn allows(&self, source: &str, host: &str, port: u16) -> Result<Permit, EgressDenied> {
+    pub(crate) fn allows(&self, source: &str, host: &str, port: u16) -> Result<Permit, EgressDenied> {
         let host = Host::parse(host).ok_or_else(|| EgressDenied::Host(host.to_owned()))?;
         let mut rules = self.0.get(source).into_iter().flatten();
         match rules.find(|rule| rule.ports.contains(&port) && rule.host.matches(&host)) {
@@ -94,7 +94,7 @@ impl Pattern {
 
 /// Leave to call one host at one port.
 #[derive(Clone, Debug)]
-pub struct Permit {
+pub(crate) struct Permit {
     host: Host,
     port: u16,
     private: bool,
@@ -105,7 +105,10 @@ impl Permit {
     ///
     /// If one of them must not be reached, none is: a name that leads to both is somebody's trick.
     /// Errors: [`EgressDenied::Address`], [`EgressDenied::Lookup`].
-    pub async fn resolve<F>(&self, lookup: impl FnOnce(String) -> F) -> Result<Vec<SocketAddr>, EgressDenied>
+    pub(crate) async fn resolve<F>(
+        &self,
+        lookup: impl FnOnce(String) -> F,
+    ) -> Result<Vec<SocketAddr>, EgressDenied>
     where
         F: Future<Output = io::Result<Vec<IpAddr>>>,
     {
@@ -128,7 +131,7 @@ impl Permit {
 
 /// Why a call out of the mesh is not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EgressDenied {
+pub(crate) enum EgressDenied {
     /// It is neither a name nor an address in its usual notation.
     Host(String),
     /// No rule lets the service call it.
@@ -156,7 +159,7 @@ pub enum EgressDenied {
 
 impl EgressDenied {
     /// What the caller is answered for.
-    pub fn cause(&self) -> Cause {
+    pub(crate) fn cause(&self) -> Cause {
         match self {
             EgressDenied::Lookup { .. } => Cause::Unreachable,
             _ => Cause::NotAllowed,

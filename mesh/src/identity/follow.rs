@@ -1,5 +1,6 @@
 //! Credentials that are files, read anew when they change.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,8 @@ pub struct Files {
     pub key: PathBuf,
     /// The roots that peers' certificates must lead to.
     pub roots: Vec<PathBuf>,
+    /// The roots of other trust domains, by their names.
+    pub federated_roots: BTreeMap<String, Vec<PathBuf>>,
 }
 
 /// When each file was written and how long it is; `None` for one that is not there.
@@ -30,7 +33,11 @@ type Stamp = Vec<Option<(SystemTime, u64)>>;
 impl Files {
     /// Reads them all. Blocks for as long as the disk takes.
     pub fn load(&self) -> Result<(Svid, Roots), Unusable> {
-        Ok((Svid::read(&self.certificate, &self.key)?, Roots::read(&self.roots)?))
+        let own = Roots::read(&self.roots)?;
+        let federate =
+            |roots: Roots, (domain, files): (&String, &Vec<PathBuf>)| roots.federate(domain, files);
+        let roots = self.federated_roots.iter().try_fold(own, federate)?;
+        Ok((Svid::read(&self.certificate, &self.key)?, roots))
     }
 
     fn stamp(&self) -> Stamp {
@@ -38,7 +45,9 @@ impl Files {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        [&self.certificate, &self.key].into_iter().chain(&self.roots).map(stamp).collect()
+        let federated = self.federated_roots.values().flatten();
+        let files = [&self.certificate, &self.key].into_iter().chain(&self.roots).chain(federated);
+        files.map(stamp).collect()
     }
 }
 
@@ -116,7 +125,12 @@ mod tests {
         fn new(ca: &Ca, issued: &Issued) -> Case {
             let folder = tempfile::tempdir().unwrap();
             let path = |name| folder.path().join(name);
-            let files = Files { certificate: path("c.pem"), key: path("k.pem"), roots: vec![path("r.pem")] };
+            let files = Files {
+                certificate: path("c.pem"),
+                key: path("k.pem"),
+                roots: vec![path("r.pem")],
+                federated_roots: BTreeMap::new(),
+            };
             fs::write(path("r.pem"), ca.pem()).unwrap();
             let (sender, events) = mpsc::unbounded_channel();
             let observer = Observer::new(move |event| {

@@ -21,6 +21,7 @@ pub use follow::Files;
 pub use handshake::HandshakeError;
 pub use pem::Unusable;
 pub use roots::Roots;
+pub(crate) use roots::web_roots;
 pub use svid::Svid;
 
 use crate::observe::Name;

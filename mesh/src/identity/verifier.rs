@@ -1,5 +1,6 @@
-//! Whom we believe: a chain that leads to one of our roots, and the SPIFFE id in its leaf.
+//! Whom we believe: the SPIFFE id in a leaf whose chain leads to a root of that id's trust domain.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,12 +22,15 @@ use super::{Identity, Roots, Svid};
 
 /// Verifies the certificates of both sides.
 ///
-/// A server must be exactly the service that was asked for, in our own trust domain. A client may be anybody that a
-/// root speaks for: what it may do is decided by policy, for each request.
+/// A server must be exactly the service that was asked for, in our own trust domain. A client may be anybody of a trust
+/// domain that we have roots of, by one of those very roots: what it may do is decided by policy, for each request.
+///
+/// Source: SPIFFE Trust Domain and Bundle, §4: a bundle speaks for its own trust domain alone.
 #[derive(Debug)]
 pub(super) struct Verifier {
     roots: Arc<RootCertStore>,
-    clients: Arc<dyn ClientCertVerifier>,
+    /// By trust domain; ours is always there.
+    clients: HashMap<String, Arc<dyn ClientCertVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
     ours: Identity,
 }
@@ -38,23 +42,36 @@ pub(super) struct WrongIdentity {
     pub(super) presented: Identity,
 }
 
+/// A peer says that it is of a trust domain that we have no roots of.
+#[derive(Clone, Debug)]
+pub(super) struct UnknownTrustDomain(pub(super) Identity);
+
 /// A peer's certificate is good but for its names.
 #[derive(Clone, Debug)]
 pub(super) struct NoIdentity(pub(super) String);
 
 impl Verifier {
     pub(super) fn new(roots: &Roots, ours: &Svid, provider: &Arc<CryptoProvider>) -> Verifier {
-        let clients = WebPkiClientVerifier::builder_with_provider(roots.0.clone(), provider.clone())
-            // every client has one certificate: there is nothing to choose by the names of our roots
-            .clear_root_hint_subjects()
-            .build()
-            .expect("there is a root, and no revocation list");
+        let of = |roots: &Arc<RootCertStore>| {
+            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
+                // every client has one certificate: there is nothing to choose by the names of our roots
+                .clear_root_hint_subjects()
+                .build()
+                .expect("there is a root, and no revocation list")
+        };
+        let federated = roots.federated.iter().map(|(domain, roots)| (domain.clone(), of(roots)));
+        // last: nobody federated speaks for us
+        let own = [(ours.identity().trust_domain().to_owned(), of(&roots.own))];
         Verifier {
-            roots: roots.0.clone(),
-            clients,
+            roots: roots.own.clone(),
+            clients: federated.chain(own).collect(),
             algorithms: provider.signature_verification_algorithms,
             ours: ours.identity().clone(),
         }
+    }
+
+    fn own_clients(&self) -> &Arc<dyn ClientCertVerifier> {
+        &self.clients[self.ours.trust_domain()]
     }
 
     /// The identity that the server of that name must have.
@@ -127,7 +144,7 @@ impl ServerCertVerifier for Verifier {
 
 impl ClientCertVerifier for Verifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.clients.root_hint_subjects()
+        self.own_clients().root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -136,9 +153,17 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.clients.verify_client_cert(leaf, intermediates, now)?;
-        presented(leaf)?;
-        Ok(verified)
+        // what it says decides who judges it; nothing of it is believed before
+        let presented = presented(leaf);
+        let clients = match &presented {
+            Ok(peer) => self.clients.get(peer.trust_domain()),
+            Err(_) => Some(self.own_clients()),
+        };
+        let Some(clients) = clients else {
+            return Err(other(UnknownTrustDomain(presented?)));
+        };
+        let verified = clients.verify_client_cert(leaf, intermediates, now)?;
+        presented.map(|_| verified)
     }
 
     fn verify_tls12_signature(
@@ -156,7 +181,7 @@ impl ClientCertVerifier for Verifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.clients.verify_tls13_signature(message, leaf, signature)
+        verify_tls13_signature(message, leaf, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -176,5 +201,12 @@ impl fmt::Display for NoIdentity {
     }
 }
 
+impl fmt::Display for UnknownTrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no roots are given for the trust domain of {}", self.0)
+    }
+}
+
 impl std::error::Error for WrongIdentity {}
+impl std::error::Error for UnknownTrustDomain {}
 impl std::error::Error for NoIdentity {}

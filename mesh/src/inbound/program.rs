@@ -4,16 +4,19 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 
 use base::{Request, Response};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
+use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceExt};
 
 use crate::Cause;
-use crate::connect::{Host, Transport};
-use crate::io::Io;
+use crate::connect::{Counted, Transport};
+use crate::observe::Side;
+use crate::plane::DataPlane;
 use crate::resource::Kind;
+use crate::snapshot::Service;
+use crate::splice::Joint;
 
 /// A program.
 pub(crate) enum Program {
@@ -26,7 +29,7 @@ pub(crate) enum Program {
 impl Program {
     pub(crate) fn local<S>(service: S) -> Program
     where
-        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: tower::Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
         S::Future: Send,
     {
         Program::Local(BoxCloneSyncService::new(service))
@@ -34,54 +37,53 @@ impl Program {
 
     pub(super) async fn call(
         &self,
+        plane: &DataPlane,
         kind: Kind,
-        host: &Host,
+        service: &Service,
         mut request: Request,
     ) -> Result<Response, Cause> {
         match self {
-            Program::Local(service) => {
-                host.origin(&mut request);
+            Program::Local(program) => {
+                service.host.origin(&mut request);
                 say_length(&mut request);
-                let answer = AssertUnwindSafe(service.clone().oneshot(request)).catch_unwind().await;
+                let answer = AssertUnwindSafe(program.clone().oneshot(request)).catch_unwind().await;
                 match answer {
                     Ok(Ok(response)) => Ok(response),
                     Ok(Err(never)) => match never {},
                     Err(_) => Err(Cause::Reset),
                 }
             }
-            Program::Socket(transport) => self.relay(transport, kind, host, request).await,
+            Program::Socket(transport) => relay(plane, transport, kind, service, request).await,
         }
     }
 
-    /// Sends the request on; on `101` joins the caller's connection with the program's.
-    async fn relay(
-        &self,
-        transport: &Transport,
-        kind: Kind,
-        host: &Host,
-        mut request: Request,
-    ) -> Result<Response, Cause> {
-        let caller = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
-        let mut response = transport.send(kind, host, request).await.map_err(|failure| failure.cause)?;
-        let (Kind::Upgrade { idle, life, .. }, Some(caller)) = (kind, caller) else { return Ok(response) };
-        if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-            let program = hyper::upgrade::on(&mut response);
-            tokio::spawn(async move {
-                let (Ok(caller), Ok(program)) = tokio::join!(caller, program) else { return };
-                let [caller, program] = [caller, program].map(hyper_util::rt::TokioIo::new);
-                crate::splice::splice(caller, program, idle, life).await;
-            });
-            return Ok(response.map(|_| base::Body::empty()));
-        }
-        Ok(response)
-    }
-
-    pub(super) async fn open(&self) -> Result<Io, Cause> {
+    pub(super) async fn open(&self) -> Result<Counted, Cause> {
         match self {
             Program::Local(_) => Err(Cause::Unreachable),
             Program::Socket(transport) => transport.open().await,
         }
     }
+}
+
+/// Sends the request on; on `101` joins the caller's connection with the program's.
+async fn relay(
+    plane: &DataPlane,
+    transport: &Transport,
+    kind: Kind,
+    service: &Service,
+    mut request: Request,
+) -> Result<Response, Cause> {
+    let caller = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
+    let answer = transport.send(kind, &service.host, request).await;
+    let mut response = answer.map_err(|failure| failure.cause)?;
+    let (Kind::Upgrade { idle, life, .. }, Some(caller)) = (kind, caller) else { return Ok(response) };
+    if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+        let (side, destination) = (Side::Inbound, service.name.clone());
+        let program = hyper::upgrade::on(&mut response).map_ok(hyper_util::rt::TokioIo::new);
+        plane.join(Joint { side, destination, idle, life, cut: None }, caller, program, ());
+        return Ok(response.map(|_| base::Body::empty()));
+    }
+    Ok(response)
 }
 
 /// A body whose length is known says it, as it would on a connection (RFC 9110 §8.6).

@@ -11,7 +11,7 @@ use crate::resource::{Match, Template};
 /// A header or parameter that comes several times must have the right value every time: whoever reads the first one
 /// and whoever reads the last one see the same. No allocation.
 #[derive(Clone, Debug)]
-pub struct Matcher {
+pub(crate) struct Matcher {
     host: Option<HostPattern>,
     prefix: Option<Box<str>>,
     exact: Option<Box<str>>,
@@ -27,7 +27,7 @@ type Wanted<N, V> = Box<[(N, Option<V>)]>;
 
 impl Matcher {
     /// Compiles what was written. One that asks for a header that cannot be matches nothing.
-    pub fn compile(matches: &Match) -> Matcher {
+    pub(crate) fn compile(matches: &Match) -> Matcher {
         let header = |(name, value): (&String, &String)| {
             let value = if value == "*" { None } else { Some(value.parse().ok()?) };
             Some((name.parse().ok()?, value))
@@ -48,7 +48,7 @@ impl Matcher {
     }
 
     /// Whether the request is meant.
-    pub fn matches(&self, head: &Head<'_>) -> bool {
+    pub(crate) fn matches(&self, head: &Head<'_>) -> bool {
         self.path_matches(head.path)
             && (self.methods.is_empty() || self.methods.contains(head.method))
             && self.host.as_ref().is_none_or(|host| host.matches(without_port(head.host)))

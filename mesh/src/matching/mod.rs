@@ -23,30 +23,30 @@ use http::header::HOST;
 use http::{HeaderMap, Method, Request};
 
 pub(crate) use host::HostPattern;
-pub use matcher::Matcher;
-pub use path::{BadPath, normalise};
-pub use table::RouteTable;
+pub(crate) use matcher::Matcher;
+pub(crate) use path::normalise;
+pub(crate) use table::RouteTable;
 
 /// What of a request is judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
+pub(crate) struct Head<'a> {
     /// The host that was asked for, with or without a port.
-    pub host: &'a str,
+    pub(crate) host: &'a str,
     /// The method.
-    pub method: &'a Method,
+    pub(crate) method: &'a Method,
     /// The path, as [`normalise`] gave it.
-    pub path: &'a str,
+    pub(crate) path: &'a str,
     /// The query, without its question mark.
-    pub query: Option<&'a str>,
+    pub(crate) query: Option<&'a str>,
     /// The headers.
-    pub headers: &'a HeaderMap,
+    pub(crate) headers: &'a HeaderMap,
 }
 
 impl<'a> Head<'a> {
     /// The head of `request`, whose path was normalised to `path`.
     ///
     /// The host is the target's, or else the `Host` header's (RFC 9112 §3.2.2); empty if there is none.
-    pub fn of<B>(request: &'a Request<B>, path: &'a str) -> Head<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>, path: &'a str) -> Head<'a> {
         let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
         Head {
             host: request.uri().host().or_else(header).unwrap_or_default(),

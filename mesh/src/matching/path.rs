@@ -10,7 +10,7 @@ const MAX_READINGS: usize = 4;
 
 /// A path that could be read in several ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadPath {
+pub(crate) enum BadPath {
     /// It does not begin with a slash.
     Relative,
     /// A `%` without two hexadecimal digits, or escapes of escapes of escapes.
@@ -44,7 +44,7 @@ impl std::error::Error for BadPath {}
 ///
 /// Borrows, without any allocation, what already is in that spelling. Idempotent.
 /// Source: RFC 3986 §6.2.2.
-pub fn normalise(path: &str) -> Result<Cow<'_, str>, BadPath> {
+pub(crate) fn normalise(path: &str) -> Result<Cow<'_, str>, BadPath> {
     if is_plain(path) {
         return Ok(Cow::Borrowed(path));
     }

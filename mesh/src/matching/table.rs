@@ -12,7 +12,7 @@ use crate::resource::Match;
 /// text that is not greater than a path, and the chain from there, hold every text that the path begins with. So a
 /// look-up costs one binary search and as many steps as prefixes are nested, however many routes there are.
 #[derive(Clone, Debug)]
-pub struct RouteTable {
+pub(crate) struct RouteTable {
     matchers: Box<[Matcher]>,
     nodes: Box<[Node]>,
 }
@@ -29,7 +29,7 @@ struct Node {
 
 impl RouteTable {
     /// Compiles matches in their order.
-    pub fn compile<'a>(matches: impl IntoIterator<Item = &'a Match>) -> RouteTable {
+    pub(crate) fn compile<'a>(matches: impl IntoIterator<Item = &'a Match>) -> RouteTable {
         let matchers: Box<[Matcher]> = matches.into_iter().map(Matcher::compile).collect();
         let mut sorted: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, matcher) in matchers.iter().enumerate() {
@@ -45,7 +45,7 @@ impl RouteTable {
     }
 
     /// The first one, in the order in which they were given, that means the request.
-    pub fn find(&self, head: &Head<'_>) -> Option<usize> {
+    pub(crate) fn find(&self, head: &Head<'_>) -> Option<usize> {
         let above = self.nodes.partition_point(|node| &*node.beginning <= head.path).checked_sub(1);
         let mut first = None;
         for node in chain(&self.nodes, above).map(|node| &self.nodes[node]) {
@@ -59,7 +59,7 @@ impl RouteTable {
     }
 
     /// Whether any of them means the request.
-    pub fn matches(&self, head: &Head<'_>) -> bool {
+    pub(crate) fn matches(&self, head: &Head<'_>) -> bool {
         self.find(head).is_some()
     }
 }

@@ -118,8 +118,12 @@ pub enum Reason {
     Policy,
     /// The identity is denied.
     DeniedIdentity,
-    /// The proxy stops.
-    Drain,
+    /// One identity has its share of the connections already.
+    PeerShare,
+    /// It is not clear which host a request is for.
+    BadHost,
+    /// A request is for another service than its connection.
+    Misdirected,
 }
 
 impl Reason {
@@ -138,7 +142,9 @@ impl Reason {
             Reason::NotReplayable => "not_replayable",
             Reason::Policy => "policy",
             Reason::DeniedIdentity => "denied_identity",
-            Reason::Drain => "drain",
+            Reason::PeerShare => "peer_share",
+            Reason::BadHost => "bad_host",
+            Reason::Misdirected => "misdirected",
         }
     }
 }
@@ -351,11 +357,31 @@ pub enum Event {
         /// Why.
         detail: String,
     },
-    /// A live connection or stream was cut.
+    /// A request, or a connection, was refused at a door before anybody knew what it was for.
+    Refused {
+        /// Which door.
+        side: Side,
+        /// The service behind the door; `-` where none is yet known.
+        service: Name,
+        /// Why.
+        reason: Reason,
+    },
+    /// A connection for bytes was not joined with its service.
+    ConnectionFailed {
+        /// Who tells.
+        side: Side,
+        /// The caller.
+        source: Name,
+        /// The called service.
+        destination: Name,
+        /// Why.
+        cause: Cause,
+    },
+    /// What lasted was cut: a connection, a stream, or all of them to a service that nobody calls any more.
     Cut {
-        /// The peer.
+        /// The caller.
         peer: Identity,
-        /// The service.
+        /// The called service.
         service: Name,
         /// Why.
         reason: Reason,
@@ -386,6 +412,41 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether somebody may have to look at it: a decision against a request, an endpoint or a peer. Exchanges and
+    /// attempts have their own word for that.
+    pub(super) fn is_trouble(&self) -> bool {
+        match self {
+            Event::HealthChanged { healthy, .. } => !healthy,
+            Event::RetryRefused { .. }
+            | Event::Ejected { .. }
+            | Event::BreakerOpened { .. }
+            | Event::Shed { .. }
+            | Event::Limited { .. }
+            | Event::Denied { .. }
+            | Event::EgressDenied { .. }
+            | Event::FellBack { .. }
+            | Event::DiscoveryFailed { .. }
+            | Event::HandshakeFailed { .. }
+            | Event::CertificateRejected { .. }
+            | Event::Refused { .. }
+            | Event::ConnectionFailed { .. }
+            | Event::Cut { .. }
+            | Event::ConfigRejected { .. } => true,
+            Event::Ended(_)
+            | Event::Attempted { .. }
+            | Event::Retried { .. }
+            | Event::Hedged { .. }
+            | Event::Restored { .. }
+            | Event::BreakerClosed { .. }
+            | Event::FaultInjected { .. }
+            | Event::Mirrored { .. }
+            | Event::EndpointsChanged { .. }
+            | Event::CertificateLoaded { .. }
+            | Event::ConnectionEnded { .. }
+            | Event::ConfigApplied { .. } => false,
+        }
+    }
+
     /// A stable name, for logs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -411,6 +472,8 @@ impl Event {
             Event::HandshakeFailed { .. } => "handshake_failed",
             Event::CertificateLoaded { .. } => "certificate_loaded",
             Event::CertificateRejected { .. } => "certificate_rejected",
+            Event::Refused { .. } => "refused",
+            Event::ConnectionFailed { .. } => "connection_failed",
             Event::Cut { .. } => "cut",
             Event::ConnectionEnded { .. } => "connection_ended",
             Event::ConfigApplied { .. } => "config_applied",

@@ -128,9 +128,15 @@ fn request_fields(event: &Event) -> Option<Value> {
         Event::RetryRefused { destination, reason } => {
             json!({ "destination": **destination, "reason": reason.name() })
         }
-        Event::Shed { side, service, reason } => {
+        Event::Shed { side, service, reason } | Event::Refused { side, service, reason } => {
             json!({ "side": side.name(), "destination": **service, "reason": reason.name() })
         }
+        Event::ConnectionFailed { side, source, destination, cause } => json!({
+            "side": side.name(),
+            "source": **source,
+            "destination": **destination,
+            "cause": cause.name(),
+        }),
         Event::Limited { service, limit } => json!({ "destination": **service, "limit": **limit }),
         Event::Denied { peer, service, method, path, dry_run } => json!({
             "source": peer.service(),

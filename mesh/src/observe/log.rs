@@ -60,26 +60,8 @@ fn level(event: &Event) -> Option<Level> {
         | Event::FaultInjected { .. }
         | Event::Mirrored { .. }
         | Event::ConnectionEnded { .. } => Level::DEBUG,
-        Event::Restored { .. }
-        | Event::HealthChanged { healthy: true, .. }
-        | Event::BreakerClosed { .. }
-        | Event::EndpointsChanged { .. }
-        | Event::CertificateLoaded { .. }
-        | Event::ConfigApplied { .. } => Level::INFO,
-        Event::RetryRefused { .. }
-        | Event::Ejected { .. }
-        | Event::HealthChanged { healthy: false, .. }
-        | Event::BreakerOpened { .. }
-        | Event::Shed { .. }
-        | Event::Limited { .. }
-        | Event::Denied { .. }
-        | Event::EgressDenied { .. }
-        | Event::FellBack { .. }
-        | Event::DiscoveryFailed { .. }
-        | Event::HandshakeFailed { .. }
-        | Event::CertificateRejected { .. }
-        | Event::Cut { .. }
-        | Event::ConfigRejected { .. } => Level::WARN,
+        trouble if trouble.is_trouble() => Level::WARN,
+        _ => Level::INFO,
     })
 }
 

@@ -88,6 +88,13 @@ pub(crate) fn everything() -> Vec<Event> {
         },
         Event::CertificateLoaded { identity: peer(), expires_at: Timestamp::UNIX_EPOCH + second },
         Event::CertificateRejected { service: data(), detail: text() },
+        Event::Refused { side: Side::Inbound, service: data(), reason: Reason::Misdirected },
+        Event::ConnectionFailed {
+            side: Side::Outbound,
+            source: "gateway".into(),
+            destination: data(),
+            cause: Cause::Unreachable,
+        },
         Event::Cut { peer: peer(), service: data(), reason: Reason::Policy },
         Event::ConnectionEnded {
             side: Side::Inbound,

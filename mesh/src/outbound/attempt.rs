@@ -94,8 +94,11 @@ impl Call {
         timing: &Timing,
     ) -> Tried {
         let started = Instant::now();
-        if timing.told {
-            deadline::write(request.headers_mut(), timing.until.saturating_duration_since(started));
+        let left = timing.until.saturating_duration_since(started);
+        match timing.told {
+            true => deadline::write(request.headers_mut(), left),
+            // a stream has a total only if its caller gave it one
+            false => deadline::lower(request.headers_mut(), left),
         }
         let endpoint = held.pick.key().clone();
         let outcome = self.within(timing, started, &held, request).await;
@@ -112,7 +115,11 @@ impl Call {
             Err(Failure { cause, unsent }) => {
                 // whatever the endpoint did with half a request, it is not to blame
                 let cause = if timing.progress.is_broken() { Cause::RequestBody } else { cause };
-                held.pick.finish(self.blame(cause, duration, timing), duration, Instant::now());
+                let outcome = self.blame(cause, duration, timing);
+                held.pick.finish(outcome, duration, Instant::now());
+                if outcome == Outcome::Fault && matches!(cause, Cause::Deadline | Cause::ResponseTimeout) {
+                    self.waited_in_vain(cluster, &mut held);
+                }
                 let again = again_without_answer(cause);
                 (Err(cause), Tried { result: Err(cause), again, unsent, endpoint: None })
             }
@@ -177,6 +184,19 @@ impl Call {
         if !is_fault && classify(response.status(), response.headers()) != Class::Answer {
             return;
         }
+        self.record(cluster, project, pass, is_fault);
+    }
+
+    /// A breaker's probe that nobody answered in time found the project as it was: the next one is not to wait as long
+    /// at once.
+    fn waited_in_vain(&self, cluster: &Cluster, held: &mut Held) {
+        let probe = held.pass.take_if(|pass| pass.is_probe());
+        if let (Some(pass), Some(project)) = (probe, self.project()) {
+            self.record(cluster, project, pass, true);
+        }
+    }
+
+    fn record(&self, cluster: &Cluster, project: &str, pass: Pass, is_fault: bool) {
         let change = cluster.breakers.record(project, pass, is_fault, Instant::now());
         let (destination, project) = (self.service.name.clone(), project.to_owned());
         let event = match change {

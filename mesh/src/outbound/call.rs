@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Body, Request, Response, header};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -11,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Stack;
-use super::attempt::{Answer, Held};
+use super::attempt::Answer;
 use super::fallback::Fallback;
 use crate::Cause;
 use crate::body::{self, Pace, Progress};
@@ -21,7 +23,7 @@ use crate::record::Record;
 use crate::resilience::deadline;
 use crate::resource::{Kind, Tls};
 use crate::snapshot::{Route, Service};
-use crate::splice::splice;
+use crate::splice::Joint;
 
 /// A moment that never comes, for what has no total.
 pub(crate) const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -83,9 +85,19 @@ impl Call {
         let (request, timing, pace) = self.paced(request, record.started());
         let fallback = kept.map(|fallback| fallback.until(timing.until));
         let progress = timing.progress.clone();
-        let outcome = match self.stack.cluster(&self.service) {
-            Some(cluster) => self.attempts(&cluster, request, timing, &mut record).await,
-            None => Err(Cause::NoEndpoint),
+        let cluster = self.stack.cluster(&self.service);
+        let cut = cluster.as_ref().filter(|_| self.route.lasts()).map(|cluster| cluster.cut.clone());
+        let outcome = match (&cluster, &cut) {
+            (None, _) => Err(Cause::NoEndpoint),
+            (Some(cluster), None) => self.attempts(cluster, request, timing, &mut record).await,
+            (Some(cluster), Some(cut)) => {
+                // boxed: unary requests, which are most, then hold no room for it
+                let attempts = self.attempts(cluster, request, timing, &mut record).boxed();
+                tokio::select! {
+                    outcome = attempts => outcome,
+                    () = cut.cancelled() => Err(Cause::Cut),
+                }
+            }
         };
         let outcome = match &fallback {
             Some(fallback) => fallback.after(self, outcome).await,
@@ -95,7 +107,7 @@ impl Call {
         match outcome {
             Ok(answer) => {
                 record.head(answer.response.status(), answer.response.headers());
-                Ok(self.answer(answer, downstream, pace, record))
+                Ok(self.answer(answer, downstream, pace, record, cut))
             }
             Err(cause) => {
                 record.failed(cause);
@@ -133,34 +145,27 @@ impl Call {
     }
 
     /// The caller's answer: its body holds what the exchange holds, or both connections are joined.
-    fn answer(&self, answer: Answer, downstream: Option<OnUpgrade>, pace: Pace, record: Record) -> Response {
+    fn answer(
+        &self,
+        answer: Answer,
+        downstream: Option<OnUpgrade>,
+        pace: Pace,
+        record: Record,
+        cut: Option<CancellationToken>,
+    ) -> Response {
         let Answer { mut response, held } = answer;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if let (Some(downstream), Kind::Upgrade { idle, life, .. }) = (downstream, self.route.kind) {
-                let upstream = hyper::upgrade::on(&mut response);
-                self.splice(downstream, upstream, [idle, life], (held, record));
+                let upstream = hyper::upgrade::on(&mut response).map_ok(TokioIo::new);
+                let (side, destination) = (Side::Outbound, self.service.name.clone());
+                let joint = Joint { side, destination, idle, life, cut };
+                self.stack.plane.join(joint, downstream, upstream, (held, record));
                 return response.map(|_| Body::empty());
             }
             return response;
         }
-        response.map(|body| body::incoming(body, pace, record, None, held))
-    }
-
-    fn splice(
-        &self,
-        downstream: OnUpgrade,
-        upstream: OnUpgrade,
-        [idle, life]: [Duration; 2],
-        held: (Option<Held>, Record),
-    ) {
-        let (stack, destination) = (self.stack.clone(), self.service.name.clone());
-        tokio::spawn(async move {
-            let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else { return };
-            let [downstream, upstream] = [downstream, upstream].map(TokioIo::new);
-            let ended = splice(downstream, upstream, idle, life).await;
-            stack.plane().observe(&ended.event(Side::Outbound, destination));
-            drop(held);
-        });
+        let cut = cut.map(|cut| Box::pin(cut.cancelled_owned()) as BoxFuture<'static, ()>);
+        response.map(|body| body::incoming(body, pace, record, cut, held))
     }
 
     pub(super) fn project(&self) -> Option<&str> {

@@ -1,24 +1,20 @@
 //! The way to one service as one caller sees it: endpoints, the choice between them, and what protects them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use base::{Request, Response};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Stack;
+use super::reach::{Reach, probe};
 use crate::balance::{self, Balancer, Member, Pick};
-use crate::connect::{Dialer, Failure, Host, Transport};
-use crate::discover::{self, Address, Dns, Fixed, Found, Resolve, Stable};
-use crate::identity::Identity;
+use crate::discover::{self, Address, Dns, Found, Resolve, Stable, fixed};
 use crate::observe::{Event, Name};
 use crate::resilience::breaker::TenantBreakers;
 use crate::resilience::budget::Budget;
 use crate::resilience::gate::Gate;
-use crate::resource::{Discovery, HealthCheck, Kind, Protocol, Tls};
+use crate::resource::{Discovery, HealthCheck};
 use crate::snapshot::{ClusterSpec, Service};
-use crate::{Cause, Inbound};
 
 /// The way to a service.
 pub(crate) struct Cluster {
@@ -26,44 +22,12 @@ pub(crate) struct Cluster {
     pub(crate) spec: Arc<ClusterSpec>,
     pub(crate) balancer: Balancer<Reach>,
     pub(crate) gate: Gate,
-    pub(crate) budget: Budget,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) breakers: TenantBreakers,
-    /// Ends discovery and probes with the cluster.
-    _stop: DropGuard,
-}
-
-/// How an endpoint is reached.
-pub(crate) enum Reach {
-    /// It is in this process: the callee's inbound stack, with the caller's identity passed instead of proven.
-    Local(Inbound),
-    /// It is elsewhere.
-    Remote(Box<Transport>),
-}
-
-impl Reach {
-    pub(crate) async fn send(
-        &self,
-        source: &Identity,
-        kind: Kind,
-        host: &Host,
-        mut request: Request,
-    ) -> Result<Response, Failure> {
-        match self {
-            Reach::Local(inbound) => match kind {
-                Kind::Upgrade { .. } => crate::upgrade::call(inbound, source, host, request).await,
-                _ => {
-                    // the callee knows its own host, not the one that was asked for
-                    host.origin(&mut request);
-                    inbound.call(source, request).await.map_err(|cause| match cause {
-                        // why is the callee's to know
-                        Cause::Cut => Cause::Reset.into(),
-                        cause => cause.into(),
-                    })
-                }
-            },
-            Reach::Remote(transport) => transport.send(kind, host, request).await,
-        }
-    }
+    /// Cancelled when nobody talks to the service any more: what lasts ends.
+    pub(crate) cut: CancellationToken,
+    /// Ends discovery and probes with the last cluster that shares them.
+    stop: Arc<DropGuard>,
 }
 
 impl Cluster {
@@ -83,12 +47,43 @@ impl Cluster {
         }
         Some(Cluster {
             gate: Gate::new(&spec.concurrency),
-            budget: Budget::new(&spec.retry_budget, Instant::now()),
+            budget: Arc::new(Budget::new(&spec.retry_budget, Instant::now())),
             breakers: TenantBreakers::new(&spec.tenant_breaker, plane.dice.next()),
             name,
             spec,
             balancer,
-            _stop: stop.drop_guard(),
+            cut: CancellationToken::new(),
+            stop: Arc::new(stop.drop_guard()),
+        })
+    }
+
+    /// The same way under another configuration: connections, and what is known of the endpoints, stay, and so does
+    /// what protects them as far as it is the same. Requests that hold a place of a gate that changed do not count at
+    /// the new one.
+    ///
+    /// `None` if endpoints are found or reached differently from now on.
+    pub(super) fn renewed(&self, stack: &Arc<Stack>, service: &Service) -> Option<Cluster> {
+        let (spec, before) = (service.cluster.clone(), &self.spec);
+        if !before.is_same_way(&spec) {
+            return None;
+        }
+        if let (Some(Discovery::Static(list)), None) = (&spec.discovery, stack.plane().local(&self.name)) {
+            self.balancer.update(fixed(list).ok()?, Reach::maker(stack, service)?);
+        }
+        self.balancer.configure(&spec.balancer, &spec.ejection);
+        let gate = (before.concurrency == spec.concurrency).then(|| self.gate.clone());
+        let budget = (before.retry_budget == spec.retry_budget).then(|| self.budget.clone());
+        let breakers = (before.tenant_breaker == spec.tenant_breaker).then(|| self.breakers.clone());
+        let seed = || stack.plane().dice.next();
+        Some(Cluster {
+            gate: gate.unwrap_or_else(|| Gate::new(&spec.concurrency)),
+            budget: budget.unwrap_or_else(|| Arc::new(Budget::new(&spec.retry_budget, Instant::now()))),
+            breakers: breakers.unwrap_or_else(|| TenantBreakers::new(&spec.tenant_breaker, seed())),
+            name: self.name.clone(),
+            spec,
+            balancer: self.balancer.clone(),
+            cut: self.cut.clone(),
+            stop: self.stop.clone(),
         })
     }
 
@@ -120,7 +115,7 @@ fn discover(
     stop: &CancellationToken,
 ) -> Option<()> {
     let plane = stack.plane();
-    let make = reach(stack, service)?;
+    let make = Reach::maker(stack, service)?;
     let follow = |sets, stable| {
         let observer = plane.parts.observer.clone();
         tokio::spawn(discover::follow(sets, stable, balancer.clone(), make.clone(), observer, stop.clone()));
@@ -128,7 +123,7 @@ fn discover(
     match &service.cluster.discovery {
         Some(Discovery::Static(list)) => {
             // a list that was checked; here rather than in a task, so that the first request finds it
-            balancer.update(Fixed::parse(list).ok()?.into_found(), make);
+            balancer.update(fixed(list).ok()?, make);
         }
         Some(Discovery::Dns { name, port, record, refresh }) => {
             match Dns::new(name, *port, *record, *refresh, plane.dice.next()) {
@@ -154,24 +149,6 @@ fn discover(
 /// Look-ups for which an endpoint that DNS no longer names is kept.
 const HOLD: u32 = 3;
 
-/// What makes the way to an endpoint that was found; `None` if the caller has no identity to show and needs one.
-fn reach(
-    stack: &Arc<Stack>,
-    service: &Service,
-) -> Option<impl Fn(&Found) -> Reach + Clone + Send + Sync + 'static> {
-    let plane = stack.plane();
-    let secure = match service.cluster.tls {
-        Tls::Off => None,
-        Tls::Mutual => Some(stack.credentials.clone()?),
-    };
-    let (name, observer) = (service.name.clone(), plane.parts.observer.clone());
-    let (protocol, connections) = (service.cluster.protocol, service.cluster.concurrency.connections);
-    Some(move |found: &Found| {
-        let dialer = Dialer::new(found.address.clone(), name.clone(), secure.clone(), observer.clone());
-        Reach::Remote(Box::new(Transport::new(dialer, protocol, connections)))
-    })
-}
-
 fn watch_health(check: HealthCheck, service: &Service, balancer: Balancer<Reach>, stop: CancellationToken) {
     let (path, timeout) = (check.path.clone(), check.timeout);
     let (host, protocol) = (service.host.clone(), service.cluster.protocol);
@@ -183,23 +160,102 @@ fn watch_health(check: HealthCheck, service: &Service, balancer: Balancer<Reach>
     tokio::spawn(balance::run(check, balancer, probe, stop));
 }
 
-/// One probe of one endpoint.
-async fn probe(
-    member: &Member<Reach>,
-    path: Option<String>,
-    host: &Host,
-    timeout: Duration,
-    protocol: Protocol,
-) -> Result<(), String> {
-    let Reach::Remote(transport) = member.target() else { return Ok(()) };
-    let Some(path) = path.filter(|_| protocol != Protocol::Tcp) else {
-        return transport.probe().await.map_err(|cause| cause.to_string());
-    };
-    let request = http::Request::get(path).body(base::Body::empty()).map_err(|error| error.to_string())?;
-    let answer = transport.send(Kind::Unary { deadline: timeout }, host, request).await;
-    match answer {
-        Ok(response) if response.status().is_success() => Ok(()),
-        Ok(response) => Err(format!("status {}", response.status().as_u16())),
-        Err(failure) => Err(failure.cause.to_string()),
+#[cfg(test)]
+mod tests {
+    use base::{Clock, Random};
+
+    use super::*;
+    use crate::observe::Observer;
+    use crate::resource::Mesh;
+    use crate::{DataPlane, Outbound, Parts};
+
+    const ONE: &str = "discovery: { static: [{ address: \"127.0.0.1:1\" }] }";
+    const TWO: &str = "discovery: { static: [{ address: \"127.0.0.1:1\" }, { address: \"127.0.0.1:2\" }] }";
+
+    fn mesh(echo: &str) -> Mesh {
+        let routes = "routes: [{ kind: unary, deadline_ms: 1000 }]";
+        let other = format!("  other: {{ tls: off, {ONE}, {routes} }}\n");
+        let echo = if echo.is_empty() {
+            String::new()
+        } else {
+            format!("  echo: {{ tls: off, {echo}, {routes} }}\n")
+        };
+        Mesh::parse(&format!("trust_domain: t.local\nservices:\n{other}{echo}")).unwrap()
+    }
+
+    fn world(echo: &str) -> (DataPlane, Outbound) {
+        let parts = Parts::new(Observer::none(), Clock::system(), &Random::system());
+        let plane = DataPlane::new(mesh(echo), parts).unwrap();
+        let outbound = plane.outbound("gateway", None);
+        (plane, outbound)
+    }
+
+    fn cluster(outbound: &Outbound) -> Arc<Cluster> {
+        let stack = outbound.stack();
+        stack.cluster(&stack.service("echo").unwrap()).unwrap()
+    }
+
+    fn names(cluster: &Cluster) -> Vec<String> {
+        cluster.balancer.members().iter().map(|member| member.key().to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn other_settings_keep_connections_and_what_is_known() {
+        for changed in [
+            "retry_budget: { ratio: 0.1 }",
+            "ejection: { base_ms: 1 }",
+            "balancer: { kind: random }",
+            "concurrency: { requests: 5 }",
+            "tenant_breaker: { base_ms: 1 }",
+        ] {
+            let (plane, outbound) = world(ONE);
+            let before = cluster(&outbound);
+
+            plane.apply(mesh(&format!("{ONE}, {changed}"))).unwrap();
+
+            let after = cluster(&outbound);
+            assert!(!Arc::ptr_eq(&before, &after), "{changed}");
+            assert!(after.balancer.members()[0].is(&before.balancer.members()[0]), "{changed}");
+            assert!(Arc::ptr_eq(&after.stop, &before.stop), "discovery goes on");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_stays_in_the_list_stays_what_it_is() {
+        let (plane, outbound) = world(ONE);
+        let before = cluster(&outbound);
+
+        plane.apply(mesh(TWO)).unwrap();
+
+        let after = cluster(&outbound);
+        assert_eq!(names(&after), ["127.0.0.1:1", "127.0.0.1:2"]);
+        assert!(after.balancer.members()[0].is(&before.balancer.members()[0]));
+        let before = after;
+        plane.apply(mesh(ONE)).unwrap();
+        assert_eq!(names(&cluster(&outbound)), ["127.0.0.1:1"]);
+        drop(before);
+    }
+
+    #[tokio::test]
+    async fn another_way_is_another_cluster() {
+        for changed in ["concurrency: { connections: 5 }", "protocol: http2", "health_check: { path: /up }"] {
+            let (plane, outbound) = world(ONE);
+            let before = cluster(&outbound);
+
+            plane.apply(mesh(&format!("{ONE}, {changed}"))).unwrap();
+
+            assert!(!cluster(&outbound).balancer.members()[0].is(&before.balancer.members()[0]), "{changed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_went_is_forgotten() {
+        let (plane, outbound) = world(ONE);
+        drop(cluster(&outbound));
+        assert_eq!(outbound.stack().clusters().len(), 1);
+
+        plane.apply(mesh("")).unwrap();
+
+        assert!(outbound.stack().clusters().is_empty());
     }
 }

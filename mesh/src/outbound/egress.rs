@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use base::{Body, Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Outbound, Stack};
 use crate::body::{self, Pace};
 use crate::connect::Host;
+use crate::identity::web_roots;
 use crate::io::{Io, Socket};
-use crate::observe::{Event, Side};
+use crate::observe::{Event, Name, Side};
 use crate::record::Record;
-use crate::splice::splice;
+use crate::splice::Joint;
 use crate::{Cause, rescue};
 
+/// What calls to the outside are counted under, in the place of a service.
+const EGRESS: &str = "egress";
 /// Longest time for a connection and its handshake.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest time to the head of an answer.
@@ -30,10 +33,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// TLS as browsers check it: Mozilla's roots.
 static WEB: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = versions.expect("the provider has the default versions").with_root_certificates(roots);
+    let config = versions.expect("the provider has the default versions").with_root_certificates(web_roots());
     Arc::new(config.with_no_client_auth())
 });
 
@@ -43,7 +45,7 @@ pub(super) async fn send(stack: &Arc<Stack>, request: Request) -> Result<Respons
     let host = request.uri().host().unwrap_or_default().to_owned();
     let port = request.uri().port_u16().unwrap_or(if is_tls { 443 } else { 80 });
     let observer = &stack.plane().parts.observer;
-    let egress = crate::observe::Name::from("egress");
+    let egress = Name::from(EGRESS);
     let (method, uri) = (request.method(), request.uri());
     let names = [&stack.source, &egress];
     let mut record = Record::begin(observer, Side::Outbound, names, method, uri, request.headers());
@@ -137,12 +139,10 @@ impl Outbound {
         match open(&self.0, host, port).await {
             Err(cause) => rescue::answer(cause, false),
             Ok(socket) => {
-                let (stack, caller) = (self.0.clone(), hyper::upgrade::on(&mut request));
-                tokio::spawn(async move {
-                    let Ok(caller) = caller.await else { return };
-                    let ended = splice(TokioIo::new(caller), socket, IDLE, super::NEVER).await;
-                    stack.plane().observe(&ended.event(Side::Outbound, "egress".into()));
-                });
+                let (side, destination) = (Side::Outbound, EGRESS.into());
+                let joint = Joint { side, destination, idle: IDLE, life: super::NEVER, cut: None };
+                let callee = std::future::ready(Ok::<_, Cause>(socket));
+                self.0.plane.join(joint, hyper::upgrade::on(&mut request), callee, ());
                 Response::new(Body::empty())
             }
         }

@@ -11,6 +11,7 @@ mod egress;
 mod fallback;
 mod head;
 mod mirror;
+mod reach;
 mod retry;
 mod stage;
 mod tcp;
@@ -34,7 +35,8 @@ use crate::snapshot::{Service, Snapshot};
 use crate::traffic::hash::Hashed;
 
 pub(crate) use call::NEVER;
-pub(crate) use cluster::{Cluster, Reach};
+pub(crate) use cluster::Cluster;
+pub(crate) use reach::Reach;
 
 /// The outbound stack of one caller. Cheap to clone.
 #[derive(Clone)]
@@ -53,14 +55,16 @@ pub(crate) struct Stack {
 impl Outbound {
     pub(crate) fn new(plane: DataPlane, source: &str, credentials: Option<Credentials>) -> Outbound {
         let trust_domain = plane.0.snapshot().trust_domain.clone();
-        Outbound(Arc::new(Stack {
+        let stack = Arc::new(Stack {
             identity: Identity::new(&*trust_domain, source),
             source: source.into(),
             plane,
             credentials,
             clusters: ArcSwap::default(),
             mirrors: mirror::Mirrors::default(),
-        }))
+        });
+        stack.plane().follow(Arc::downgrade(&stack));
+        Outbound(stack)
     }
 
     /// Sends `request` and resolves at the head of the answer.
@@ -123,14 +127,19 @@ impl Stack {
         Err(Cause::NotAllowed)
     }
 
-    /// The way to `service`: made at the first call, made anew when its configuration changed.
+    /// The way to `service`: made at the first call, renewed when its configuration changed.
     pub(crate) fn cluster(self: &Arc<Self>, service: &Service) -> Option<Arc<Cluster>> {
-        if let Some(cluster) = self.clusters.load().get(&service.name)
+        let there = self.clusters.load().get(&service.name).cloned();
+        if let Some(cluster) = &there
             && Arc::ptr_eq(&cluster.spec, &service.cluster)
         {
-            return Some(cluster.clone());
+            return there;
         }
-        let cluster = Arc::new(Cluster::start(self, service)?);
+        let renewed = there.and_then(|there| there.renewed(self, service));
+        let cluster = Arc::new(match renewed {
+            Some(renewed) => renewed,
+            None => Cluster::start(self, service)?,
+        });
         self.clusters.rcu(|clusters| {
             let mut clusters = HashMap::clone(clusters);
             match clusters.get(&service.name) {
@@ -141,6 +150,27 @@ impl Stack {
             clusters
         });
         self.clusters.load().get(&service.name).cloned()
+    }
+
+    /// Forgets the ways to services that are not in force any more, and cuts what lasts to those that nobody talks to.
+    pub(crate) fn settle(&self) {
+        let snapshot = self.plane().snapshot().clone();
+        let goes = |name: &Name| snapshot.service(name).is_none_or(|service| service.is_denied);
+        if !self.clusters.load().keys().any(goes) {
+            return;
+        }
+        let before = self.clusters.rcu(|clusters| {
+            let mut clusters = HashMap::clone(clusters);
+            clusters.retain(|name, _| !goes(name));
+            clusters
+        });
+        for (name, cluster) in before.iter().filter(|(name, _)| goes(name)) {
+            if snapshot.denies(&Identity::new(&*snapshot.trust_domain, name)) {
+                cluster.cut.cancel();
+                let (peer, service, reason) = (self.identity.clone(), name.clone(), Reason::DeniedIdentity);
+                self.plane().observe(&Event::Cut { peer, service, reason });
+            }
+        }
     }
 
     /// The services that were called so far.

@@ -1,29 +1,48 @@
 //! Connections for bytes: an endpoint is chosen once, for the connection's whole life.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::call::NEVER;
-use super::{Outbound, Reach};
+use super::{Cluster, Outbound, Reach, Stack};
 use crate::Cause;
-use crate::balance::Outcome;
-use crate::io::Io;
+use crate::balance::{Outcome, Pick};
+use crate::connect::Counted;
 use crate::matching::Head;
-use crate::observe::{Name, Side};
+use crate::observe::{Event, Name, Side};
 use crate::resource::{Kind, Tls};
-use crate::splice::splice;
+use crate::snapshot::Service;
+use crate::splice::Joint;
 
 impl Outbound {
-    /// Joins `io` with an endpoint of `service` until one side ends, nothing moves for the route's idle time, or it
-    /// could not be reached.
+    /// Joins `io` with an endpoint of `service` until one side ends, nothing moves for the route's idle time, nobody
+    /// talks to the service any more, or it could not be reached. Why not is an event.
     pub async fn tunnel(
         &self,
         service: &str,
         io: impl AsyncRead + AsyncWrite + Send + 'static,
     ) -> Result<(), Cause> {
         let stack = &self.0;
-        let service = stack.service(service).ok_or(Cause::NotAllowed)?;
+        let outcome = stack.tunnel(service, io).await;
+        if let Err(cause) = outcome {
+            let (source, destination) = (stack.source.clone(), service.into());
+            let side = Side::Outbound;
+            stack.plane().observe(&Event::ConnectionFailed { side, source, destination, cause });
+        }
+        outcome
+    }
+}
+
+impl Stack {
+    async fn tunnel(
+        self: &Arc<Stack>,
+        service: &str,
+        io: impl AsyncRead + AsyncWrite + Send + 'static,
+    ) -> Result<(), Cause> {
+        let service = self.service(service).ok_or(Cause::NotAllowed)?;
         let Some(Kind::Tcp { idle }) = service.routes().first().map(|route| route.kind) else {
             return Err(Cause::NotAllowed);
         };
@@ -33,37 +52,47 @@ impl Outbound {
         if service.spec.tls == Tls::Off {
             let (method, headers) = (Method::CONNECT, HeaderMap::new());
             let head = Head { host: "", method: &method, path: "/", query: None, headers: &headers };
-            stack.judge(&service, &head)?;
+            self.judge(&service, &head)?;
         }
-        let cluster = stack.cluster(&service).ok_or(Cause::NoEndpoint)?;
+        let cluster = self.cluster(&service).ok_or(Cause::NoEndpoint)?;
         let until = Instant::now() + cluster.spec.concurrency.wait;
         let place =
-            cluster.gate.enter(None, until).await.map_err(|reason| stack.shed(&service.name, reason))?;
-        let mut avoid: Vec<Name> = Vec::new();
-        let attempts = service.routes()[0].spec.retry.attempts;
-        // nothing has moved yet, so every endpoint may be tried
-        for _ in 0..=attempts {
-            let mut pick = cluster.pick(None, &avoid, until).await.ok_or(Cause::NoEndpoint)?;
-            let started = Instant::now();
-            match open(pick.target()).await {
-                Ok(upstream) => {
-                    pick.finish(Outcome::Success, started.elapsed(), Instant::now());
-                    let ended = splice(io, upstream, idle, NEVER).await;
-                    stack.plane().observe(&ended.event(Side::Outbound, service.name.clone()));
-                    drop((pick, place));
-                    return Ok(());
-                }
-                Err(_) => {
-                    pick.finish(Outcome::Unreachable, started.elapsed(), Instant::now());
-                    avoid.push(pick.key().clone());
-                }
-            }
-        }
-        Err(Cause::Unreachable)
+            cluster.gate.enter(None, until).await.map_err(|reason| self.shed(&service.name, reason))?;
+        let (pick, upstream) = reach(&cluster, &service, until).await?;
+        let (side, destination) = (Side::Outbound, service.name.clone());
+        let joint = Joint { side, destination, idle, life: NEVER, cut: Some(cluster.cut.clone()) };
+        joint.carry(&self.plane, io, upstream).await;
+        drop((pick, place));
+        Ok(())
     }
 }
 
-async fn open(reach: &Reach) -> Result<Io, Cause> {
+/// A connection to an endpoint. Nothing has moved yet, so others may be tried after one that cannot be reached.
+async fn reach(
+    cluster: &Cluster,
+    service: &Service,
+    until: Instant,
+) -> Result<(Pick<Reach>, Counted), Cause> {
+    let mut avoid: Vec<Name> = Vec::new();
+    for _ in 0..=service.routes()[0].spec.retry.attempts {
+        let mut pick = cluster.pick(None, &avoid, until).await.ok_or(Cause::NoEndpoint)?;
+        let started = Instant::now();
+        let opened = open(pick.target()).await;
+        let outcome = match opened {
+            Ok(_) => Outcome::Success,
+            Err(Cause::Overloaded) => Outcome::Overload { retry_after: None },
+            Err(_) => Outcome::Unreachable,
+        };
+        pick.finish(outcome, started.elapsed(), Instant::now());
+        match opened {
+            Ok(upstream) => return Ok((pick, upstream)),
+            Err(_) => avoid.push(pick.key().clone()),
+        }
+    }
+    Err(Cause::Unreachable)
+}
+
+async fn open(reach: &Reach) -> Result<Counted, Cause> {
     match reach {
         Reach::Local(_) => Err(Cause::Unreachable),
         Reach::Remote(transport) => transport.open().await,

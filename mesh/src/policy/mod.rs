@@ -13,7 +13,7 @@ use crate::resource::{Match, Mesh};
 
 /// What policy says of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is let in.
     Allowed,
     /// It is not.
@@ -24,7 +24,7 @@ pub enum Verdict {
 
 /// The policy of one service, compiled. All callers are known by their whole SPIFFE ids.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     denied: HashSet<Box<str>>,
     grants: HashMap<Box<str>, Grant>,
     assertions: Assertions,
@@ -43,7 +43,7 @@ impl Policy {
     ///
     /// A caller by name is that service of our trust domain; one of another trust domain is only meant by its whole
     /// id.
-    pub fn compile(mesh: &Mesh, service: &str) -> Policy {
+    pub(crate) fn compile(mesh: &Mesh, service: &str) -> Policy {
         let id = |caller: &str| full_id(&mesh.trust_domain, caller);
         let mut granted: HashMap<Box<str>, Vec<&Match>> = HashMap::new();
         let everything = Match::default();
@@ -68,7 +68,7 @@ impl Policy {
     ///
     /// A path with an encoded slash or backslash must be allowed as it is and also with a slash in its place: nobody
     /// knows how the program reads it.
-    pub fn judge(&self, peer: &Identity, head: &Head<'_>) -> Verdict {
+    pub(crate) fn judge(&self, peer: &Identity, head: &Head<'_>) -> Verdict {
         if self.is_denied_identity(peer) {
             return Verdict::Denied;
         }
@@ -85,7 +85,7 @@ impl Policy {
     }
 
     /// Whether nobody talks to `peer` any more, a dry run or not.
-    pub fn is_denied_identity(&self, peer: &Identity) -> bool {
+    pub(crate) fn is_denied_identity(&self, peer: &Identity) -> bool {
         self.denied.contains(peer.as_str())
     }
 
@@ -94,7 +94,7 @@ impl Policy {
     /// Those are all of our own that policy does not let it, the ones that only an inbound side says (who the peer is,
     /// what kind of fault an answer has), and other proxies' word on who called. Names with `_` for `-` count as what
     /// many programs take them for. The deadline stays: it can only be lowered. Allocates only if something goes.
-    pub fn strip(&self, peer: &Identity, headers: &mut HeaderMap) {
+    pub(crate) fn strip(&self, peer: &Identity, headers: &mut HeaderMap) {
         self.assertions.strip(peer, headers);
     }
 }

@@ -45,12 +45,12 @@ const PROBE_AFTER: Duration = Duration::from_secs(10);
 
 /// Bounds the requests under way by how long answers take.
 #[derive(Debug)]
-pub struct Adaptive(Arc<Inner>);
+pub(crate) struct Adaptive(Arc<Inner>);
 
 /// One request under way. Dropped without [`Admitted::finish`] it says nothing about the program.
 #[derive(Debug)]
 #[must_use = "the request counts as over when this is dropped"]
-pub struct Admitted {
+pub(crate) struct Admitted {
     limiter: Arc<Inner>,
     /// The number of measurements that had begun when it was let in.
     probe: u32,
@@ -88,7 +88,7 @@ struct State {
 
 impl Adaptive {
     /// A limiter that begins as `spec` says.
-    pub fn new(spec: &Shed) -> Adaptive {
+    pub(crate) fn new(spec: &Shed) -> Adaptive {
         let (min, max) = (spec.min.max(1), spec.max.max(spec.min.max(1)));
         let initial = spec.initial.clamp(min, max);
         Adaptive(Arc::new(Inner {
@@ -112,7 +112,7 @@ impl Adaptive {
     }
 
     /// Lets a request in, or not. No lock.
-    pub fn enter(&self) -> Option<Admitted> {
+    pub(crate) fn enter(&self) -> Option<Admitted> {
         let limit = self.0.limit.load(Ordering::Relaxed);
         let running = self.0.running.fetch_add(1, Ordering::Relaxed);
         if running >= limit {
@@ -125,7 +125,7 @@ impl Adaptive {
     }
 
     /// How many may be under way at once now.
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.0.limit.load(Ordering::Relaxed)
     }
 }
@@ -135,7 +135,7 @@ impl Admitted {
     ///
     /// A failure (`ok` is false) counts only if it was slow: a quick one says nothing about load, and would make
     /// answers look faster than they are.
-    pub fn finish(self, rtt: Duration, now: Instant, ok: bool) {
+    pub(crate) fn finish(self, rtt: Duration, now: Instant, ok: bool) {
         let mut state = self.limiter.state.lock().expect("no holder of this lock panics");
         let rtt = rtt.as_secs_f64();
         let late_for_probe = state.probing && self.probe != self.limiter.probes.load(Ordering::Relaxed);

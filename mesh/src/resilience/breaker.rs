@@ -19,20 +19,20 @@ use crate::traffic::hash::hash;
 /// last fault is longest ago among those that are not refused now; if there is none, it has no breaker.
 const MAX_PROJECTS: usize = 10_000;
 
-/// The breakers of one service's projects.
-#[derive(Debug)]
-pub struct TenantBreakers(Arc<Inner>);
+/// The breakers of one service's projects. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct TenantBreakers(Arc<Inner>);
 
 /// A request that may go, to be handed back to [`TenantBreakers::record`] with what became of it.
 ///
 /// Dropped without that, a probe gives its right to the next request.
 #[derive(Debug)]
 #[must_use = "what became of the request is recorded with this"]
-pub struct Pass(Option<Probe>);
+pub(crate) struct Pass(Option<Probe>);
 
 /// What a record changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// The project's calls are refused from now on, for this time.
     Opened(Duration),
     /// The project's calls are let through again.
@@ -71,9 +71,16 @@ struct Probe {
     project: Arc<str>,
 }
 
+impl Pass {
+    /// Whether it decides what becomes of an open breaker.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl TenantBreakers {
     /// Breakers as `spec` has them; `seed` decides the jitter.
-    pub fn new(spec: &TenantBreaker, seed: u64) -> TenantBreakers {
+    pub(crate) fn new(spec: &TenantBreaker, seed: u64) -> TenantBreakers {
         TenantBreakers(Arc::new(Inner {
             spec: spec.clone(),
             dice: Dice::new(seed),
@@ -85,7 +92,7 @@ impl TenantBreakers {
     /// Whether a request of `project` may go. No lock unless the project (or one of 256th of all) is in trouble.
     ///
     /// Errors: the time after which it makes sense to ask again.
-    pub fn check(&self, project: &str, now: Instant) -> Result<Pass, Duration> {
+    pub(crate) fn check(&self, project: &str, now: Instant) -> Result<Pass, Duration> {
         if !self.0.may_be_troubled(project) {
             return Ok(Pass(None));
         }
@@ -106,8 +113,14 @@ impl TenantBreakers {
     /// Tells what became of a request of `project`: a tenant fault, or anything else. No lock if all is well.
     ///
     /// While the breaker is open only its probe counts: requests that were under way before say nothing new.
-    pub fn record(&self, project: &str, pass: Pass, tenant_fault: bool, now: Instant) -> Option<Change> {
-        let is_probe = pass.0.is_some();
+    pub(crate) fn record(
+        &self,
+        project: &str,
+        pass: Pass,
+        tenant_fault: bool,
+        now: Instant,
+    ) -> Option<Change> {
+        let is_probe = pass.is_probe();
         let change = match tenant_fault {
             true => self.0.fault(project, is_probe, now),
             false => self.0.answer(project, is_probe),

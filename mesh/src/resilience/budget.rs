@@ -22,7 +22,7 @@ const SHORTEST_PART: Duration = Duration::from_millis(100);
 
 /// Bounds the retries and hedges to one service. All its routes share it.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     ratio: f64,
     per_second: u64,
     start: Instant,
@@ -41,7 +41,7 @@ struct Retries {
 
 impl Budget {
     /// A budget as `spec` has it, with nothing in it but the allowance of one second.
-    pub fn new(spec: &RetryBudget, now: Instant) -> Budget {
+    pub(crate) fn new(spec: &RetryBudget, now: Instant) -> Budget {
         Budget {
             ratio: spec.ratio,
             per_second: u64::from(spec.per_second),
@@ -55,7 +55,7 @@ impl Budget {
     }
 
     /// Counts a request: a first attempt, not a retry. No lock.
-    pub fn deposit(&self, now: Instant) {
+    pub(crate) fn deposit(&self, now: Instant) {
         self.requests.add(self.since_start(now));
     }
 
@@ -64,7 +64,7 @@ impl Budget {
     /// The ratio pays first. Over any time, retries are at most `ratio` × requests + `per_second` in any one second:
     /// each window's retries are held to the requests of that same window, and the allowance looks back a tenth of a
     /// second further than it must, so that no second has more.
-    pub fn withdraw(&self, now: Instant) -> bool {
+    pub(crate) fn withdraw(&self, now: Instant) -> bool {
         let at = self.since_start(now);
         let retries = self.retries.lock().expect("no holder of this lock panics");
         let earned = self.ratio * self.requests.sum(at, PARTS) as f64;

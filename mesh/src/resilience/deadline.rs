@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::classify::is_grpc;
+
 /// gRPC's deadline, as the time that is left.
-pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The units of [`GRPC_TIMEOUT`] in nanoseconds, the finest first.
 const UNITS: [(u8, u128); 6] = [
@@ -27,7 +28,7 @@ const MAX_DIGITS_VALUE: u128 = 99_999_999;
 ///
 /// Zero is read though the specification asks for a positive number: whoever sends it does not want to wait.
 /// Source: gRPC over HTTP/2, "Requests", `Timeout`.
-pub fn parse_grpc(value: &HeaderValue) -> Option<Duration> {
+pub(crate) fn parse_grpc(value: &HeaderValue) -> Option<Duration> {
     let (unit, digits) = value.as_bytes().split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -40,7 +41,7 @@ pub fn parse_grpc(value: &HeaderValue) -> Option<Duration> {
 }
 
 /// Writes a `grpc-timeout` in the finest unit that has room, rounded down.
-pub fn format_grpc(left: Duration) -> HeaderValue {
+pub(crate) fn format_grpc(left: Duration) -> HeaderValue {
     let nanos = left.as_nanos();
     let unit = UNITS.iter().find(|(_, unit)| nanos / unit <= MAX_DIGITS_VALUE);
     let (count, unit) = match unit {
@@ -52,7 +53,7 @@ pub fn format_grpc(left: Duration) -> HeaderValue {
 }
 
 /// The time that is left: the least of `limit` and of what the headers say.
-pub fn left(headers: &HeaderMap, limit: Duration) -> Duration {
+pub(crate) fn left(headers: &HeaderMap, limit: Duration) -> Duration {
     let ours = base::header::deadline(headers);
     [ours, grpc(headers)].into_iter().flatten().fold(limit, Duration::min)
 }
@@ -60,7 +61,7 @@ pub fn left(headers: &HeaderMap, limit: Duration) -> Duration {
 /// Tells the next hop that `left` is left, unless it is told less already.
 ///
 /// Our own header is always there afterwards; gRPC's if it was, or if the request is one of gRPC.
-pub fn write(headers: &mut HeaderMap, left: Duration) {
+pub(crate) fn write(headers: &mut HeaderMap, left: Duration) {
     base::header::lower_deadline(headers, left);
     let there = grpc(headers);
     if there.is_some() || is_grpc(headers) {
@@ -69,7 +70,7 @@ pub fn write(headers: &mut HeaderMap, left: Duration) {
 }
 
 /// Lowers what the headers say to `max`. Adds nothing.
-pub fn cap(headers: &mut HeaderMap, max: Duration) {
+pub(crate) fn lower(headers: &mut HeaderMap, max: Duration) {
     if base::header::deadline(headers).is_some_and(|there| there > max) {
         base::header::lower_deadline(headers, max);
     }
@@ -89,12 +90,6 @@ fn lower_grpc(headers: &mut HeaderMap, there: Option<Duration>, left: Duration) 
     if !is_told {
         headers.insert(GRPC_TIMEOUT, format_grpc(least));
     }
-}
-
-/// `application/grpc`, alone or with `+`, `;` and the like; not `application/grpc-web`, which has no such header.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
-    kind.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 #[cfg(test)]
@@ -182,11 +177,11 @@ mod tests {
     #[test]
     fn a_cap_adds_nothing() {
         let mut none = HeaderMap::new();
-        cap(&mut none, MS);
+        lower(&mut none, MS);
         assert!(none.is_empty());
 
         let mut both = headers(&[("x-meshbase-deadline-ms", "200"), ("grpc-timeout", "100m")]);
-        cap(&mut both, 150 * MS);
+        lower(&mut both, 150 * MS);
         assert_eq!(
             (&both[DEADLINE], &both[GRPC_TIMEOUT]),
             (&"150".parse().unwrap(), &"100m".parse().unwrap())
@@ -223,7 +218,7 @@ mod tests {
                 let time = Duration::from_micros(micros);
                 let (before, grpc_before) = (left(&headers, endless), super::grpc(&headers));
                 let had = headers.contains_key(GRPC_TIMEOUT);
-                if capped { cap(&mut headers, time) } else { write(&mut headers, time) };
+                if capped { lower(&mut headers, time) } else { write(&mut headers, time) };
                 let after = left(&headers, endless);
                 prop_assert!(after <= before);
                 prop_assert!(after <= time || (capped && after == endless));

@@ -14,14 +14,14 @@ use tokio::time::{Instant, timeout_at};
 use crate::observe::Reason;
 use crate::resource::Concurrency;
 
-/// Bounds the requests to one service.
-#[derive(Debug)]
-pub struct Gate(Arc<Inner>);
+/// Bounds the requests to one service. Clones bound them together.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate(Arc<Inner>);
 
 /// The right to have one request under way. It ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "the place is given back when this is dropped"]
-pub struct Place {
+pub(crate) struct Place {
     gate: Arc<Inner>,
     bucket: usize,
 }
@@ -63,7 +63,7 @@ const ANONYMOUS: usize = 0;
 
 impl Gate {
     /// A gate as `spec` has it. One project's share is rounded down, and never less than one.
-    pub fn new(spec: &Concurrency) -> Gate {
+    pub(crate) fn new(spec: &Concurrency) -> Gate {
         let share = |of: usize| ((of as f64 * spec.project_share) as usize).max(1);
         let state = State {
             running: 0,
@@ -84,7 +84,7 @@ impl Gate {
     }
 
     /// Takes a place if one is free for `project` now. O(1): nobody who waits could have had it.
-    pub fn try_enter(&self, project: Option<&str>) -> Option<Place> {
+    pub(crate) fn try_enter(&self, project: Option<&str>) -> Option<Place> {
         let mut state = self.0.state();
         let bucket = self.0.bucket(&mut state, project);
         let place = self.0.take(&mut state, bucket);
@@ -96,7 +96,7 @@ impl Gate {
     ///
     /// Errors: [`Reason::Full`] if too many wait already, [`Reason::ProjectShare`] if too many of this project do or
     /// it had its share all the time, [`Reason::Wait`] if no place came free in time.
-    pub async fn enter(&self, project: Option<&str>, until: Instant) -> Result<Place, Reason> {
+    pub(crate) async fn enter(&self, project: Option<&str>, until: Instant) -> Result<Place, Reason> {
         let (waiter, granted) = match self.begin(project)? {
             Begun::Entered(place) => return Ok(place),
             Begun::Queued(waiter, granted) => (waiter, granted),
@@ -109,7 +109,7 @@ impl Gate {
     }
 
     /// Requests under way, and requests that wait.
-    pub fn load(&self) -> (usize, usize) {
+    pub(crate) fn load(&self) -> (usize, usize) {
         let state = self.0.state();
         (state.running, state.waiting)
     }

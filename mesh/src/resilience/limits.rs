@@ -1,8 +1,7 @@
 //! Rates and concurrencies that the inbound side holds callers to.
 //!
 //! A request is held to each limit that matches it. Concurrency comes first: what it took is given back when a rate
-//! refuses. A rate that refuses takes nothing itself; but when several rates match, those before the refusing one
-//! have counted the request. So the narrowest is best written first.
+//! refuses. Of several rates that match, all are asked before any counts the request, so that a refusal takes nothing.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -26,12 +25,12 @@ const CONCURRENCY_RETRY: Duration = Duration::from_secs(1);
 
 /// All limits of one service.
 #[derive(Clone, Debug, Default)]
-pub struct Limits(Vec<Arc<One>>);
+pub(crate) struct Limits(Vec<Arc<One>>);
 
 /// The right to be under way. It ends when this is dropped.
 #[derive(Debug, Default)]
 #[must_use = "concurrency limits count the request as over when this is dropped"]
-pub struct Held {
+pub(crate) struct Held {
     /// The usual case: at most one limit of concurrency, and no allocation.
     first: Option<Slot>,
     more: Vec<Slot>,
@@ -39,24 +38,24 @@ pub struct Held {
 
 /// A request is over a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The limit's name.
-    pub limit: Name,
+    pub(crate) limit: Name,
     /// When it makes sense to try again.
-    pub retry_after: Duration,
+    pub(crate) retry_after: Duration,
     /// The rate, if it was one that refused.
-    pub rate: Option<RateState>,
+    pub(crate) rate: Option<RateState>,
 }
 
 /// A rate and what is left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateState {
+pub(crate) struct RateState {
     /// How many in a window.
-    pub limit: u32,
+    pub(crate) limit: u32,
     /// How many more at once now.
-    pub remaining: u32,
+    pub(crate) remaining: u32,
     /// The window.
-    pub window: Duration,
+    pub(crate) window: Duration,
 }
 
 struct One {
@@ -86,21 +85,21 @@ impl Limits {
     /// Reads limits.
     ///
     /// Errors: a limit that limits nothing, or lets nobody through, or counts by a header that cannot be.
-    pub fn compile(limits: &[Limit]) -> Result<Limits, String> {
+    pub(crate) fn compile(limits: &[Limit]) -> Result<Limits, String> {
         Limits::default().renew(limits)
     }
 
     /// Reads the limits of a newer configuration. Those that did not change keep what they counted.
     ///
     /// Errors: as [`Limits::compile`].
-    pub fn renew(&self, limits: &[Limit]) -> Result<Limits, String> {
+    pub(crate) fn renew(&self, limits: &[Limit]) -> Result<Limits, String> {
         let find = |spec: &Limit| self.0.iter().find(|one| one.spec == *spec).cloned();
         let one = |spec: &Limit| find(spec).map_or_else(|| One::compile(spec).map(Arc::new), Ok);
         limits.iter().map(one).collect::<Result<_, _>>().map(Limits)
     }
 
     /// Whether there are none: then nothing needs to be asked.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -109,8 +108,9 @@ impl Limits {
     /// Requests without the header or the project that a limit counts by share one count. One header value of two
     /// projects is two.
     ///
-    /// Errors: the first limit that it is over. Cost: one lock for each rate and each concurrency that matches.
-    pub fn enter(
+    /// Errors: the first limit that it is over. Cost: one lock for each concurrency and each rate that matches, two for
+    /// each of several rates.
+    pub(crate) fn enter(
         &self,
         head: &Head<'_>,
         peer: &Identity,
@@ -123,9 +123,11 @@ impl Limits {
         for one in self.0.iter().filter(|one| one.spec.concurrent.is_some()).filter(matches) {
             held.push(one.take(one.key(head, peer, route, project))?);
         }
-        for one in self.0.iter().filter(|one| one.rate.is_some()).filter(matches) {
-            one.count(one.key(head, peer, route, project), now)?;
+        let rates = || self.0.iter().filter(|one| one.rate.is_some()).filter(matches);
+        if rates().nth(1).is_some() {
+            rates().try_for_each(|one| one.allows(one.key(head, peer, route, project), now))?;
         }
+        rates().try_for_each(|one| one.count(one.key(head, peer, route, project), now))?;
         Ok(held)
     }
 }
@@ -187,13 +189,21 @@ impl One {
         Ok(Slot { limit: self.clone(), key })
     }
 
+    /// Whether the rate allows one more.
+    fn allows(&self, key: u64, now: Timestamp) -> Result<(), Refusal> {
+        let Some((rate, limiter)) = &self.rate else { return Ok(()) };
+        limiter.peek(&key, now).map_err(|retry_after| self.refusal(*rate, retry_after))
+    }
+
+    /// Takes one of what the rate allows.
     fn count(&self, key: u64, now: Timestamp) -> Result<(), Refusal> {
         let Some((rate, limiter)) = &self.rate else { return Ok(()) };
-        limiter.check(key, now).map_err(|retry_after| Refusal {
-            limit: self.name.clone(),
-            retry_after,
-            rate: Some(RateState { limit: rate.burst, remaining: 0, window: rate.period }),
-        })
+        limiter.check(key, now).map_err(|retry_after| self.refusal(*rate, retry_after))
+    }
+
+    fn refusal(&self, rate: Rate, retry_after: Duration) -> Refusal {
+        let state = RateState { limit: rate.burst, remaining: 0, window: rate.period };
+        Refusal { limit: self.name.clone(), retry_after, rate: Some(state) }
     }
 }
 
@@ -222,7 +232,7 @@ impl Refusal {
     /// 429 with `Retry-After` in whole seconds, and for a rate `RateLimit-Policy` and `RateLimit`.
     ///
     /// Source: RFC 6585 §4; draft-ietf-httpapi-ratelimit-headers-10.
-    pub fn response(&self) -> Response {
+    pub(crate) fn response(&self) -> Response {
         let body =
             serde_json::json!({ "code": "over_limit", "message": format!("over the limit {}", self.limit) });
         let mut response = Response::new(Body::from(body.to_string()));
@@ -376,6 +386,25 @@ mod tests {
         assert_eq!(&*asking.enter(&limits).unwrap_err().limit, "rate");
 
         assert!(limits.0.iter().all(|one| one.running.lock().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn of_several_rates_none_counts_what_another_refuses() {
+        let narrow = limit("narrow", LimitKey::Project, Some(1), None);
+        let limits = Limits::compile(&[rate(LimitKey::All, 3), narrow]).unwrap();
+        let [shop, blog] = ["shop", "blog"].map(|name| Asking { project: Some(name), ..Default::default() });
+        assert!(shop.enter(&limits).is_ok());
+
+        for _ in 0..5 {
+            assert_eq!(&*shop.enter(&limits).unwrap_err().limit, "narrow");
+        }
+
+        assert!(blog.enter(&limits).is_ok(), "the wide one has two left");
+        assert!(Asking::default().enter(&limits).is_ok());
+        assert_eq!(
+            &*Asking { project: Some("last"), ..Default::default() }.enter(&limits).unwrap_err().limit,
+            "rate"
+        );
     }
 
     #[test]

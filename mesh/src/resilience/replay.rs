@@ -16,7 +16,7 @@ const MAX_PIECES: usize = 1024;
 
 /// Gives a body to further attempts.
 #[derive(Debug)]
-pub struct Replay(Source);
+pub(crate) struct Replay(Source);
 
 #[derive(Debug)]
 enum Source {
@@ -44,7 +44,7 @@ struct Kept {
 
 /// An attempt's body came to where it would read on, but a later attempt does that now.
 #[derive(Debug)]
-pub struct CutOff;
+pub(crate) struct CutOff;
 
 impl std::fmt::Display for CutOff {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,7 +58,7 @@ impl Replay {
     /// The body for the first attempt, and what gives it to more. At most `limit` bytes are kept.
     ///
     /// An empty body costs nothing, and neither does one that says that it is over the limit.
-    pub fn new(body: Body, limit: usize) -> (Body, Replay) {
+    pub(crate) fn new(body: Body, limit: usize) -> (Body, Replay) {
         if body.is_end_stream() {
             return (body, Replay(Source::Empty));
         }
@@ -81,7 +81,7 @@ impl Replay {
     ///
     /// The attempt before may still be alive. It is cut off: it fails with [`CutOff`] as soon as it would read what
     /// nobody has read yet. Two attempts beside each other need [`Replay::is_complete`] first.
-    pub fn again(&self) -> Option<Body> {
+    pub(crate) fn again(&self) -> Option<Body> {
         let kept = match &self.0 {
             Source::Empty => return Some(Body::empty()),
             Source::TooLong => return None,
@@ -99,7 +99,8 @@ impl Replay {
     }
 
     /// Whether [`Replay::again`] would give a body now.
-    pub fn is_replayable(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_replayable(&self) -> bool {
         match &self.0 {
             Source::Empty => true,
             Source::TooLong => false,
@@ -108,7 +109,7 @@ impl Replay {
     }
 
     /// Whether all of the body is kept, so that several attempts may read it at once.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         match &self.0 {
             Source::Empty => true,
             Source::TooLong => false,

@@ -37,7 +37,7 @@ pub struct StaticEndpoint {
     /// Where it is, for the preference of near ones.
     #[serde(default)]
     pub zone: Option<String>,
-    /// Its share beside the others'.
+    /// Its share beside the others'; 0 for none at all.
     #[serde(default = "one")]
     pub weight: u32,
 }

@@ -31,7 +31,7 @@ pub struct Ejection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Concurrency {
-    /// Connections to one endpoint.
+    /// Connections to one endpoint, whatever they carry: at rest, upgraded, and bytes alone too.
     pub connections: usize,
     /// Requests to the whole service.
     pub requests: usize,
@@ -87,7 +87,7 @@ impl Default for Ejection {
 impl Default for Concurrency {
     fn default() -> Concurrency {
         Concurrency {
-            connections: 1024,
+            connections: 10_000,
             requests: 10_000,
             pending: 10_000,
             wait: Duration::from_secs(3),

@@ -1,5 +1,6 @@
 //! What one proxy does: its listeners, the programs beside it, and their identities.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -21,6 +22,9 @@ pub struct Sidecar {
     /// The roots that peers' certificates are checked against: PEM files, read anew when they change.
     #[serde(default)]
     pub roots: Vec<PathBuf>,
+    /// The roots of other trust domains, by their names: each speaks for its own domain alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub federated_roots: BTreeMap<String, Vec<PathBuf>>,
     /// The socket of `/config`, `/tap` and the like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<PathBuf>,
@@ -30,6 +34,9 @@ pub struct Sidecar {
     /// Where Prometheus reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SocketAddr>,
+    /// The file of the token that reading them takes: needed beyond loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_token: Option<PathBuf>,
     /// Where this proxy is, for the preference of near endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,

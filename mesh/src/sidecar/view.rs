@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::Outbound;
 use crate::admin::{self, Handles, LogLevel};
@@ -28,16 +29,33 @@ impl View {
     }
 
     pub(super) fn handles(self, metrics: Metrics, tap: Tap, drain: Drain, log_level: LogLevel) -> Handles {
-        let (config, endpoints, routes) = (self.clone(), self.clone(), self);
+        let (config, endpoints, routes, stats) = (self.clone(), self.clone(), self.clone(), self);
         Handles {
             config: Arc::new(move || admin::config(&config.plane.version(), &config.plane.mesh())),
             endpoints: Arc::new(move || endpoints.endpoints()),
             routes: Arc::new(move || routes.routes()),
-            metrics,
+            stats: Arc::new(move || stats.stats(&metrics)),
             tap,
             drain,
             log_level,
         }
+    }
+
+    /// What is counted, and what is under way now.
+    pub(super) fn stats(&self, metrics: &Metrics) -> String {
+        for outbound in self.outbounds.iter() {
+            let stack = outbound.stack();
+            for cluster in stack.clusters() {
+                let (running, waiting) = cluster.gate.load();
+                metrics.set_concurrency(&cluster.name, &stack.source, running, waiting);
+            }
+        }
+        for service in self.plane.0.snapshot().services() {
+            if let Some(adaptive) = &service.adaptive {
+                metrics.set_adaptive_limit(&service.name, adaptive.limit());
+            }
+        }
+        metrics.render()
     }
 
     /// Caller → service → endpoints, of the services that were called so far.
@@ -59,7 +77,7 @@ impl View {
 }
 
 fn endpoints(cluster: &Cluster) -> Value {
-    let members = cluster.balancer.members();
+    let (members, now) = (cluster.balancer.members(), Instant::now());
     let endpoints: Vec<Value> = members
         .iter()
         .map(|member| {
@@ -71,6 +89,8 @@ fn endpoints(cluster: &Cluster) -> Value {
                 "priority": found.priority,
                 "usable": member.is_usable(),
                 "in_flight": member.in_flight(),
+                "latency_ms": member.latency().map(|latency| latency.as_secs_f64() * 1e3),
+                "ejected_for_ms": member.ejected_for(now).map(|left| left.as_millis()),
             })
         })
         .collect();

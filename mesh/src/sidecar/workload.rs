@@ -6,7 +6,7 @@ use base::error::BAD_REQUEST;
 use base::{Clock, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{Dialer, Transport};
+use crate::connect::{Dialer, Open, Transport};
 use crate::discover::Address;
 use crate::identity::{Credentials, Files, Identity};
 use crate::inbound::Program;
@@ -28,8 +28,12 @@ impl Identities {
         let mut identities = HashMap::new();
         for workload in &sidecar.workloads {
             let (Some(certificate), Some(key)) = (&workload.certificate, &workload.key) else { continue };
-            let files =
-                Files { certificate: certificate.clone(), key: key.clone(), roots: sidecar.roots.clone() };
+            let files = Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                roots: sidecar.roots.clone(),
+                federated_roots: sidecar.federated_roots.clone(),
+            };
             let credentials = load(mesh, &workload.service, &files, clock).map_err(|reason| {
                 BAD_REQUEST.error(format!("the identity of {}: {reason}", workload.service))
             })?;
@@ -60,10 +64,11 @@ pub(super) fn program(listen: &Listen, service: &str, spec: &Service, observer: 
         Listen::Unix(path) => Address::Unix(path.as_path().into()),
         Listen::Tcp(address) => Address::Tcp(*address),
     };
-    let dialer = Dialer::new(address, Name::from(service), None, observer);
+    let open = Open::new(spec.concurrency.connections);
+    let dialer = Dialer::new(address, Name::from(service), None, observer, open);
     let protocol = match spec.protocol {
         Protocol::Tcp => Protocol::Http1,
         protocol => protocol,
     };
-    Program::Socket(Box::new(Transport::new(dialer, protocol, spec.concurrency.connections)))
+    Program::Socket(Box::new(Transport::new(dialer, protocol)))
 }

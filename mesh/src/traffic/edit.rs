@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 
 use base::{Body, Response};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, LOCATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{HOST, LOCATION};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, request};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, request};
 
 use crate::resource::{Edit, Redirect, Rewrite};
 
 /// Makes the changes: removed first, then set, then added. They were [checked](check) before.
-pub fn apply(edit: &Edit, headers: &mut HeaderMap) {
+pub(crate) fn apply(edit: &Edit, headers: &mut HeaderMap) {
     for name in &edit.remove {
         headers.remove(name);
     }
@@ -27,34 +25,57 @@ pub fn apply(edit: &Edit, headers: &mut HeaderMap) {
 /// Whether an edit leaves alone what it must: framing, the connection, the host, and headers of our own.
 ///
 /// Errors: the first header that it must not touch.
-pub fn check(edit: &Edit) -> Result<(), String> {
+pub(crate) fn check(edit: &Edit) -> Result<(), String> {
     let names = edit.remove.iter().chain(edit.set.iter().chain(&edit.add).map(|(name, _)| name));
-    match names.into_iter().find(|name| is_fixed(name)) {
+    match names.into_iter().find(|name| untouchable(name.as_str()).is_some()) {
         Some(name) => Err(format!("the header {name} cannot be changed")),
         None => Ok(()),
     }
 }
 
-fn is_fixed(name: &HeaderName) -> bool {
-    [CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
-        || ["keep-alive", "proxy-connection", "http2-settings"].contains(&name.as_str())
-        || name.as_str().starts_with(base::header::PREFIX)
+/// Why a header cannot be changed: those of a connection and of the framing (RFC 9110 §7.6.1, RFC 9112 §6) would let a
+/// peer see other requests than were sent, the host is `rewrite`'s.
+pub(crate) fn untouchable(name: &str) -> Option<&'static str> {
+    const FRAMING: [&str; 11] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    if FRAMING.contains(&name) {
+        return Some("it belongs to the connection or the framing");
+    }
+    name.starts_with(base::header::PREFIX).then_some("it is the mesh's own")
 }
 
 /// Whether a rewrite can be made at all: a path from `/` without query and dot segments, and a host.
 ///
 /// Errors: what cannot be.
-pub fn check_rewrite(rewrite: &Rewrite) -> Result<(), String> {
-    if let Some(path) = &rewrite.path {
-        let whole = path.parse::<PathAndQuery>();
-        if !path.starts_with('/') || path.contains(['?', '#']) || whole.is_err() || has_dot_segment(path) {
-            return Err(format!("a request cannot be rewritten to the path {path:?}"));
-        }
+pub(crate) fn check_rewrite(rewrite: &Rewrite) -> Result<(), String> {
+    rewrite.path.as_deref().map(check_path).transpose()?;
+    rewrite.host.as_deref().map(check_host).transpose()?;
+    Ok(())
+}
+
+/// Errors: no request can be rewritten to `path`.
+pub(crate) fn check_path(path: &str) -> Result<(), String> {
+    let whole = path.parse::<PathAndQuery>();
+    if !path.starts_with('/') || path.contains(['?', '#']) || whole.is_err() || has_dot_segment(path) {
+        return Err(format!("a request cannot be rewritten to the path {path:?}"));
     }
-    match &rewrite.host {
-        Some(host) => authority(host).map(drop),
-        None => Ok(()),
-    }
+    Ok(())
+}
+
+/// Errors: `host` is none.
+pub(crate) fn check_host(host: &str) -> Result<(), String> {
+    authority(host).map(drop)
 }
 
 /// Puts another path in the place of `prefix`, or of the whole path if there is none, and another host in both places
@@ -63,7 +84,11 @@ pub fn check_rewrite(rewrite: &Rewrite) -> Result<(), String> {
 /// Exactly one slash is where the new path and the rest meet if one of them had one there.
 ///
 /// Errors: the path does not begin with `prefix`, or the result would be no path or leave its place by `..`.
-pub fn rewrite(rewrite: &Rewrite, prefix: Option<&str>, head: &mut request::Parts) -> Result<(), String> {
+pub(crate) fn rewrite(
+    rewrite: &Rewrite,
+    prefix: Option<&str>,
+    head: &mut request::Parts,
+) -> Result<(), String> {
     let mut uri = head.uri.clone().into_parts();
     if let Some(path) = &rewrite.path {
         let old = uri.path_and_query.as_ref();
@@ -125,18 +150,28 @@ fn authority(host: &str) -> Result<(Authority, HeaderValue), String> {
 /// Whether a redirect can be answered: 301, 302, 303, 307 or 308, to a URL or a path.
 ///
 /// Errors: what cannot be.
-pub fn check_redirect(redirect: &Redirect) -> Result<(), String> {
-    let Redirect { status, location } = redirect;
-    if ![301, 302, 303, 307, 308].contains(status) {
-        return Err(format!("a redirect cannot have the status {status}"));
+pub(crate) fn check_redirect(redirect: &Redirect) -> Result<(), String> {
+    check_status(redirect.status)?;
+    check_location(&redirect.location)
+}
+
+/// Errors: `status` sends nobody elsewhere.
+pub(crate) fn check_status(status: u16) -> Result<(), String> {
+    match status {
+        301 | 302 | 303 | 307 | 308 => Ok(()),
+        _ => Err(format!("{status} is none of 301, 302, 303, 307, 308")),
     }
+}
+
+/// Errors: nobody can be sent to `location`.
+pub(crate) fn check_location(location: &str) -> Result<(), String> {
     let fixed = location.strip_suffix("/*").unwrap_or(location);
     let is_path = location.starts_with('/') && !location.starts_with("//");
     let is_url = fixed.parse::<Uri>().is_ok_and(|uri| uri.authority().is_some() && uri.scheme().is_some());
     let is_value = HeaderValue::from_str(location).is_ok() && !location.contains([' ', '\\']);
     match is_value && (is_path || is_url) && !fixed.contains('*') {
         true => Ok(()),
-        false => Err(format!("a redirect cannot lead to {location:?}")),
+        false => Err(format!("{location:?} is neither a path nor a URL")),
     }
 }
 
@@ -146,7 +181,7 @@ pub fn check_redirect(redirect: &Redirect) -> Result<(), String> {
 /// Without them nothing that the caller writes can become a host.
 ///
 /// Errors: the location would be no header value.
-pub fn redirect(redirect: &Redirect, uri: &Uri) -> Result<Response, String> {
+pub(crate) fn redirect(redirect: &Redirect, uri: &Uri) -> Result<Response, String> {
     let location = match redirect.location.strip_suffix('*') {
         Some(base) if base.ends_with('/') => {
             let way = uri.path().trim_start_matches(['/', '\\']);
@@ -165,6 +200,7 @@ pub fn redirect(redirect: &Redirect, uri: &Uri) -> Result<Response, String> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
     use proptest::prelude::*;
 
     use super::*;

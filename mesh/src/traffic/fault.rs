@@ -9,7 +9,7 @@ use crate::resource::Fault;
 
 /// A [`Fault`] as a request meets it.
 #[derive(Clone, Debug)]
-pub struct Faults {
+pub(crate) struct Faults {
     percent: f64,
     /// Each must be there; with this value, if there is one.
     headers: Vec<(HeaderName, Option<HeaderValue>)>,
@@ -18,18 +18,18 @@ pub struct Faults {
 
 /// What a request has to bear: first the wait, then the status in the place of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Injected {
+pub(crate) struct Injected {
     /// A wait before everything else.
-    pub delay: Option<Duration>,
+    pub(crate) delay: Option<Duration>,
     /// The answer. Without one the request goes its way.
-    pub abort: Option<StatusCode>,
+    pub(crate) abort: Option<StatusCode>,
 }
 
 impl Faults {
     /// Reads a fault.
     ///
     /// Errors: a percentage that is none, a header that cannot be, a status that no answer has, no trouble at all.
-    pub fn compile(fault: &Fault) -> Result<Faults, String> {
+    pub(crate) fn compile(fault: &Fault) -> Result<Faults, String> {
         if !(0.0..=100.0).contains(&fault.percent) {
             return Err(format!("a fault of {} percent is not between 0 and 100", fault.percent));
         }
@@ -43,7 +43,7 @@ impl Faults {
     }
 
     /// What meets a request with these headers, if anything does.
-    pub fn decide(&self, headers: &HeaderMap, dice: &Dice) -> Option<Injected> {
+    pub(crate) fn decide(&self, headers: &HeaderMap, dice: &Dice) -> Option<Injected> {
         let meant = self.headers.iter().all(|(name, wanted)| match wanted {
             Some(wanted) => headers.get_all(name).iter().any(|value| value == wanted),
             None => headers.contains_key(name),

@@ -7,18 +7,18 @@ use crate::resource::HashKey;
 
 /// What [`HashKey`] looks at.
 #[derive(Clone, Copy, Debug)]
-pub struct Hashed<'a> {
+pub(crate) struct Hashed<'a> {
     /// The request's headers.
-    pub headers: &'a HeaderMap,
+    pub(crate) headers: &'a HeaderMap,
     /// The request's path.
-    pub path: &'a str,
+    pub(crate) path: &'a str,
     /// The calling service.
-    pub source: &'a str,
+    pub(crate) source: &'a str,
 }
 
 impl Hashed<'_> {
     /// The hash of what `key` names. `None` if the request does not have it, or it is empty: that is nobody.
-    pub fn value(&self, key: &HashKey) -> Option<u64> {
+    pub(crate) fn value(&self, key: &HashKey) -> Option<u64> {
         let bytes = match key {
             HashKey::Header(name) => self.headers.get(name.as_str())?.as_bytes(),
             HashKey::Cookie(name) => cookie(self.headers, name)?,
@@ -35,7 +35,7 @@ impl Hashed<'_> {
 ///
 /// FNV-1a in 64 bits, then the finalizer of MurmurHash3, because FNV-1a alone leaves the high bits of short values
 /// alike. Sources: draft-eastlake-fnv; A. Appleby, MurmurHash3 (`fmix64`).
-pub fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let fnv = bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
     });
@@ -43,7 +43,7 @@ pub fn hash(bytes: &[u8]) -> u64 {
 }
 
 /// Spreads every bit of `value` over all bits. A bijection.
-pub fn mix(mut value: u64) -> u64 {
+pub(crate) fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
     value = (value ^ (value >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
     value ^ (value >> 33)

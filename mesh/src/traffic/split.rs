@@ -8,7 +8,7 @@ use super::hash::{hash, mix};
 
 /// A [`Split`] as a request meets it.
 #[derive(Clone, Debug)]
-pub struct Splitter {
+pub(crate) struct Splitter {
     /// With the share and the hash of each name.
     services: Vec<(Name, u32, u64)>,
     total: u64,
@@ -18,7 +18,7 @@ impl Splitter {
     /// Reads a split.
     ///
     /// Errors: no service has a share, or one is named twice.
-    pub fn compile(split: &Split) -> Result<Splitter, String> {
+    pub(crate) fn compile(split: &Split) -> Result<Splitter, String> {
         let services: Vec<_> = split
             .to
             .iter()
@@ -42,7 +42,7 @@ impl Splitter {
     /// move only to it, and if it shrinks, only from it: no caller changes between two others. That is weighted
     /// rendezvous hashing (Thaler and Ravishankar, 1998): each service draws `-weight / ln(u)` with a `u` from (0, 1)
     /// that its name and the value fix, and the highest wins.
-    pub fn choose(&self, value: Option<u64>, dice: &Dice) -> &Name {
+    pub(crate) fn choose(&self, value: Option<u64>, dice: &Dice) -> &Name {
         match value {
             Some(value) => self.by_value(value),
             None => self.by_lot(dice.next() % self.total),
@@ -68,7 +68,7 @@ impl Splitter {
 }
 
 /// Whether this request is one of those that are copied.
-pub fn mirrors(mirror: &Mirror, dice: &Dice) -> bool {
+pub(crate) fn mirrors(mirror: &Mirror, dice: &Dice) -> bool {
     dice.unit() * 100.0 < mirror.percent
 }
 

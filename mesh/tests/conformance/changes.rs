@@ -208,10 +208,34 @@ async fn nobody_calls_a_denied_identity() {
         world
             .told(
                 "exchange gateway>echo * 200
+                 cut gateway>echo denied_identity
                  outbound gateway>echo * 403 not_allowed
                  outbound gateway>echo /s* 403 not_allowed",
             )
             .await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_lasts_to_a_denied_identity_is_cut() {
+    in_each(&routes(CONFIG), async |world| {
+        let answer = open(world).await;
+        let mut socket = world.socket("/ws", "echo").await.unwrap();
+        socket.echoes("hello").await;
+        let waiting = world.get("/s").plan("hang");
+        let (waited, ()) = tokio::join!(tokio::time::timeout(SOON * 2, waited(waiting)), async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            world.apply(|mesh| deny(mesh, "echo")).unwrap();
+        });
+
+        waited.unwrap_or_else(|_| panic!("it still waits in the {} world", world.name)).is("no answer: cut");
+        breaks_off(world, answer).await;
+        socket.ends_within(SOON).await;
+    })
+    .await;
+}
+
+async fn waited(ask: crate::ask::Ask<'_>) -> crate::ask::Answer {
+    ask.await
 }

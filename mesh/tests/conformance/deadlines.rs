@@ -95,6 +95,24 @@ async fn a_grpc_deadline_is_told_in_grpcs_words_too() {
 }
 
 #[tokio::test]
+async fn what_a_streams_caller_says_is_lowered_too() {
+    let config = routes("- { kind: stream, response_ms: 5000, idle_ms: 5000 }");
+    conform(&config, async |world| {
+        let asked = |timeout| {
+            let request = world.post("/").header("content-type", "application/grpc").incomparable();
+            request.header("grpc-timeout", timeout).show("#grpc-timeout")
+        };
+        // ten seconds, which the hop makes a little less, said in microseconds
+        let answer = asked("10S").await;
+        assert_eq!(answer.number(), 8, "in the {} world", world.name);
+
+        let silent = world.post("/").header("content-type", "application/grpc").show("grpc-timeout").await;
+        silent.is("200 echo POST / grpc-timeout=-");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nobody_is_asked_when_no_time_is_left() {
     conform(&routes(LIMIT), async |world| {
         world.get("/warm").await.is("200 echo GET /warm");

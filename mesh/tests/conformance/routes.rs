@@ -114,15 +114,6 @@ async fn a_rewrite_gives_the_program_another_path_and_keeps_the_query() {
 }
 
 #[tokio::test]
-async fn a_rewritten_host_is_not_a_proxys_business() {
-    let config = routes(&format!("- {{ {UNARY}, rewrite: {{ host: other.example.com }} }}"));
-    conform(&config, async |world| {
-        world.get("/").show("host").await.is("200 echo GET / host=echo.mesh");
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn headers_of_requests_and_answers_are_edited() {
     let request = "request_headers: { remove: [x-a], set: { x-b: new }, add: { x-c: two } }";
     let answer = "response_headers: { remove: [x-d], set: { x-e: new }, add: { x-f: two } }";

@@ -133,6 +133,9 @@ fn line(event: &Event) -> Option<String> {
         Event::Shed { side, service, reason } => {
             format!("shed {} {service} {}", side.name(), reason.name())
         }
+        Event::Refused { side, service, reason } => {
+            format!("refused {} {service} {}", side.name(), reason.name())
+        }
         Event::Limited { service, limit } => format!("limited {service} {limit}"),
         Event::Denied { peer, service, method, path, dry_run } => {
             let dry_run = if *dry_run { " in a dry run" } else { "" };
@@ -153,6 +156,7 @@ fn line(event: &Event) -> Option<String> {
         | Event::CertificateLoaded { .. }
         | Event::CertificateRejected { .. }
         | Event::ConnectionEnded { .. }
+        | Event::ConnectionFailed { .. }
         | Event::ConfigApplied { .. }
         | Event::ConfigRejected { .. } => return None,
     })

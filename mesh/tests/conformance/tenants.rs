@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{World, conform, echo};
+use crate::world::{World, conform, echo, in_each};
 
 fn config(base_ms: u64) -> String {
     echo(&format!(
@@ -75,6 +75,38 @@ async fn one_call_is_let_through_to_see_whether_the_trouble_is_over() {
                  2x exchange gateway>echo * 200",
             )
             .await;
+    })
+    .await;
+}
+
+/// A database that takes connections and says nothing: its callers are not to wait for it one after the other.
+#[tokio::test]
+async fn a_probe_that_nobody_answers_is_trouble_that_goes_on() {
+    let config = config(400).replace("deadline_ms: 20000", "deadline_ms: 1500");
+    in_each(&config, async |world| {
+        fault(world).await;
+        fault(world).await;
+        tokio::time::sleep(Duration::from_millis(450)).await;
+
+        world.get("/").project("shop").plan("hang").await.is("no answer: deadline_exceeded");
+
+        world.get("/").project("shop").await.is("no answer: tenant_breaker");
+        assert_eq!(world.seen.count("breaker_opened"), 2, "in the {} world", world.name);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_in_a_hurry_does_not_keep_a_breaker_open() {
+    in_each(&config(400), async |world| {
+        fault(world).await;
+        fault(world).await;
+        tokio::time::sleep(Duration::from_millis(450)).await;
+
+        let hasty = world.get("/").project("shop").header("x-meshbase-deadline-ms", "50");
+        hasty.plan("hang").await.is("no answer: deadline_exceeded");
+
+        world.get("/").project("shop").await.is("200 echo GET /");
     })
     .await;
 }

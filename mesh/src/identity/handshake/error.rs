@@ -7,7 +7,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 use super::super::Identity;
-use super::super::verifier::{NoIdentity, WrongIdentity};
+use super::super::verifier::{NoIdentity, UnknownTrustDomain, WrongIdentity};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub enum HandshakeError {
     NotYetValid(Option<Timestamp>),
     /// The peer's certificate leads to no root of ours.
     UnknownRoot,
+    /// The peer belongs to a trust domain that we have no roots of.
+    UnknownTrustDomain(Identity),
     /// The peer is somebody else than the service that was asked for.
     WrongIdentity {
         /// Who was asked for.
@@ -95,6 +97,9 @@ fn of_certificate(error: CertificateError) -> HandshakeError {
             if let Some(NoIdentity(reason)) = other.0.downcast_ref::<NoIdentity>() {
                 return HandshakeError::NoIdentity(reason.clone());
             }
+            if let Some(UnknownTrustDomain(presented)) = other.0.downcast_ref::<UnknownTrustDomain>() {
+                return HandshakeError::UnknownTrustDomain(presented.clone());
+            }
             HandshakeError::Tls(Error::InvalidCertificate(error))
         }
         _ => HandshakeError::Tls(Error::InvalidCertificate(error)),
@@ -115,6 +120,9 @@ impl fmt::Display for HandshakeError {
             }
             HandshakeError::NotYetValid(None) => f.write_str("the peer's certificate is not yet valid"),
             HandshakeError::UnknownRoot => f.write_str("the peer's certificate leads to no root of ours"),
+            HandshakeError::UnknownTrustDomain(presented) => {
+                write!(f, "no roots are given for the trust domain of {presented}")
+            }
             HandshakeError::WrongIdentity { expected, presented } => {
                 write!(f, "the peer has the wrong identity: expected {expected}, got {presented}")
             }

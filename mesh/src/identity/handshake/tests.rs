@@ -206,13 +206,12 @@ async fn a_server_is_not_known_by_its_dns_name() {
     assert!(matches!(client, Err(HandshakeError::WrongIdentity { .. })), "{client:?}");
 }
 
-#[tokio::test]
-async fn a_client_of_another_trust_domain_is_let_in_under_its_own_name() {
-    let ca = Ca::new("one");
-    let stranger = ca.leaf("gateway").uris(&["spiffe://elsewhere.local/gateway"]).svid();
-    let caller = credentials(stranger, ca.roots(), &clock(500));
+/// What `data`, which believes `roots`, says of a client with this id by `issuer`.
+async fn met_by_data(roots: Roots, issuer: &Ca, id: &str) -> Result<String, HandshakeError> {
+    let svid = issuer.leaf("gateway").uris(&[id]).svid();
+    let caller = credentials(svid, issuer.roots(), &clock(500));
+    let callee = credentials(Ca::new("any").leaf("data").svid(), roots, &clock(500));
     let (near, far) = duplex(64 * 1024);
-    let callee = ca.credentials("data");
     // the caller looks for a server of its own trust domain, so the client's side is left out
     let raw = TlsConnector::from(Arc::new(trusting(&caller, &[&TLS13])));
 
@@ -220,7 +219,28 @@ async fn a_client_of_another_trust_domain_is_let_in_under_its_own_name() {
     let choose = |_: &str| Some(callee.server(Alpn::H2));
     let (_client, server) = tokio::join!(raw.connect(name, near), accept(far, &choose));
 
-    assert_eq!(server.unwrap().peer.to_string(), "spiffe://elsewhere.local/gateway");
+    server.map(|accepted| accepted.peer.to_string())
+}
+
+#[tokio::test]
+async fn a_root_speaks_for_its_own_trust_domain_alone() {
+    let (ours, theirs) = (Ca::new("one"), Ca::new("two"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("theirs.pem");
+    std::fs::write(&file, theirs.pem()).unwrap();
+    let both = || ours.roots().federate("elsewhere.local", std::slice::from_ref(&file)).unwrap();
+    let (us, them) = ("spiffe://mesh.local/gateway", "spiffe://elsewhere.local/gateway");
+
+    assert_eq!(met_by_data(both(), &ours, us).await.unwrap(), us);
+    assert_eq!(met_by_data(both(), &theirs, them).await.unwrap(), them);
+
+    let forged = met_by_data(both(), &theirs, us).await;
+    assert!(matches!(forged, Err(HandshakeError::UnknownRoot)), "{forged:?}");
+    let forged = met_by_data(both(), &ours, them).await;
+    assert!(matches!(forged, Err(HandshakeError::UnknownRoot)), "{forged:?}");
+    let unknown = met_by_data(ours.roots(), &ours, them).await.unwrap_err();
+    assert!(matches!(unknown, HandshakeError::UnknownTrustDomain(_)), "{unknown:?}");
+    assert!(unknown.to_string().contains("elsewhere.local"), "{unknown}");
 }
 
 /// A client that believes every server, and shows what `caller` shows.

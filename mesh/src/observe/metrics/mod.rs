@@ -21,7 +21,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use super::{Event, Observer};
+use super::{Event, Name, Observer};
 use family::Limit;
 use requests::Requests;
 use states::States;
@@ -91,6 +91,17 @@ impl Metrics {
     /// Drops the gauges of services that `in_force` does not know (any more), after a change of configuration.
     pub fn retain_services(&self, in_force: impl Fn(&str) -> bool) {
         self.0.states.retain_services(in_force);
+    }
+
+    /// Takes down how many requests of `source` are running at `destination` and how many wait for a place there: a state
+    /// that somebody looks up, not an event.
+    pub fn set_concurrency(&self, destination: &Name, source: &Name, running: usize, waiting: usize) {
+        self.0.states.set_concurrency([destination, source], [running, waiting]);
+    }
+
+    /// Takes down how many requests a service is let have at once.
+    pub fn set_adaptive_limit(&self, service: &Name, limit: usize) {
+        self.0.states.set_adaptive_limit(service, limit);
     }
 
     /// Counts spans that could not be exported.

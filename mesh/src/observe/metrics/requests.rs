@@ -47,6 +47,8 @@ pub(super) struct Requests {
     retries_refused: Counters<2>,
     hedges: Counters<2>,
     shed: Counters<3>,
+    refused: Counters<3>,
+    connections_failed: Counters<4>,
     limited: Counters<2>,
     denied: Counters<3>,
     egress_denied: Counters<1>,
@@ -70,6 +72,12 @@ impl Requests {
             retries_refused: new.counters("retries_refused", by_reason, "Failed attempts that none followed"),
             hedges: new.counters("hedges", by_route, "Second attempts beside a slow one"),
             shed: new.counters("shed", by_side, "Requests refused for want of a place"),
+            refused: new.counters("refused", by_side, "Requests and connections refused at a door"),
+            connections_failed: new.counters(
+                "connections_failed",
+                ["side", "source", "destination", "cause"],
+                "Connections for bytes that were not joined",
+            ),
             limited: new.counters("limited", ["destination", "limit"], "Requests over a limit"),
             denied: new.counters("denied", by_mode, "Requests that policy is against"),
             egress_denied: new.counters(
@@ -102,6 +110,13 @@ impl Requests {
             Event::Hedged { destination, route } => self.hedges.inc([Name(destination), Name(route)]),
             Event::Shed { side, service, reason } => {
                 self.shed.inc([Word(side.name()), Name(service), Word(reason.name())]);
+            }
+            Event::Refused { side, service, reason } => {
+                self.refused.inc([Word(side.name()), Name(service), Word(reason.name())]);
+            }
+            Event::ConnectionFailed { side, source, destination, cause } => {
+                let labels = [Word(side.name()), Name(source), Name(destination), Word(cause.name())];
+                self.connections_failed.inc(labels);
             }
             Event::Limited { service, limit } => self.limited.inc([Name(service), Name(limit)]),
             Event::Denied { peer, service, dry_run, .. } => {
@@ -159,13 +174,15 @@ impl Requests {
     }
 
     /// The families of one number per series.
-    fn plain(&self) -> [&dyn Family; 11] {
+    fn plain(&self) -> [&dyn Family; 13] {
         [
             &self.attempts,
             &self.retries,
             &self.retries_refused,
             &self.hedges,
             &self.shed,
+            &self.refused,
+            &self.connections_failed,
             &self.limited,
             &self.denied,
             &self.egress_denied,

@@ -27,6 +27,8 @@ pub(super) struct States {
     cuts: Counters<2>,
     endpoints: Gauges<1>,
     certificate_expiry: Gauges<1>,
+    concurrency: Gauges<3>,
+    adaptive_limit: Gauges<1>,
     config_version: Mutex<Option<observe::Name>>,
     config_rejections: Counter,
     pub(super) spans_dropped: Counter,
@@ -69,6 +71,18 @@ impl States {
                 ["service"],
                 "When the certificate in force expires",
             ),
+            concurrency: new.gauges(
+                "concurrency",
+                None,
+                ["destination", "source", "state"],
+                "Requests that are running at a service or waiting for a place there",
+            ),
+            adaptive_limit: new.gauges(
+                "adaptive_limit",
+                None,
+                ["destination"],
+                "Requests that a service is let have at once, as its answers' times have it",
+            ),
             config_version: Mutex::default(),
             config_rejections: Counter::default(),
             spans_dropped: Counter::default(),
@@ -94,7 +108,7 @@ impl States {
                 self.breaker_changes.inc([Name(destination), Word("closed")]);
             }
             Event::EndpointsChanged { destination, count } => {
-                self.endpoints.set([Name(destination)], i64::try_from(*count).unwrap_or(i64::MAX));
+                self.endpoints.set([Name(destination)], gauge(*count));
             }
             Event::DiscoveryFailed { destination, .. } => self.discovery_failures.inc([Name(destination)]),
             Event::HandshakeFailed { side, service, .. } => {
@@ -115,6 +129,18 @@ impl States {
         }
     }
 
+    /// Takes down how much one caller has under way to a service, and how much waits.
+    pub(super) fn set_concurrency(&self, names: [&observe::Name; 2], [running, waiting]: [usize; 2]) {
+        for (state, count) in [("running", running), ("waiting", waiting)] {
+            self.concurrency.set([Name(names[0]), Name(names[1]), Word(state)], gauge(count));
+        }
+    }
+
+    /// Takes down how much a service is let have at once.
+    pub(super) fn set_adaptive_limit(&self, service: &observe::Name, limit: usize) {
+        self.adaptive_limit.set([Name(service)], gauge(limit));
+    }
+
     pub(super) fn expire(&self, now: Instant, idle: Duration) {
         self.plain().iter().for_each(|family| family.expire(now, idle));
     }
@@ -122,6 +148,8 @@ impl States {
     pub(super) fn retain_services(&self, in_force: impl Fn(&str) -> bool) {
         self.endpoints.retain(&in_force);
         self.certificate_expiry.retain(&in_force);
+        self.concurrency.retain(&in_force);
+        self.adaptive_limit.retain(&in_force);
     }
 
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -130,7 +158,7 @@ impl States {
     }
 
     /// The families by label set.
-    fn plain(&self) -> [&dyn Family; 10] {
+    fn plain(&self) -> [&dyn Family; 12] {
         [
             &self.ejections,
             &self.restorations,
@@ -142,6 +170,8 @@ impl States {
             &self.cuts,
             &self.endpoints,
             &self.certificate_expiry,
+            &self.concurrency,
+            &self.adaptive_limit,
         ]
     }
 
@@ -161,4 +191,8 @@ impl States {
         }
         Ok(())
     }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -153,11 +153,22 @@ fn the_gauges_of_a_service_go_with_it() {
         metrics.observe(&Event::EndpointsChanged { destination: service.into(), count: 2 });
     }
 
+    for service in ["data", "auth"] {
+        metrics.set_concurrency(&service.into(), &"web".into(), 3, 1);
+        metrics.set_adaptive_limit(&service.into(), 20);
+    }
+
     metrics.retain_services(|service| service == "data");
 
     let text = rendered(&metrics);
     assert_eq!(text.value(r#"meshbase_mesh_endpoints{destination="data"}"#), Some(2.0));
     assert_eq!(text.value(r#"meshbase_mesh_endpoints{destination="auth"}"#), None);
+    let running = |service: &str| {
+        format!(r#"meshbase_mesh_concurrency{{destination="{service}",source="web",state="running"}}"#)
+    };
+    assert_eq!((text.value(&running("data")), text.value(&running("auth"))), (Some(3.0), None));
+    assert_eq!(text.value(r#"meshbase_mesh_adaptive_limit{destination="data"}"#), Some(20.0));
+    assert_eq!(text.value(r#"meshbase_mesh_adaptive_limit{destination="auth"}"#), None);
 }
 
 #[test]

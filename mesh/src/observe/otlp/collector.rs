@@ -53,11 +53,6 @@ struct Connection {
     _driver: AbortOnDropHandle<()>,
 }
 
-/// The certificate authorities that browsers trust.
-pub(super) fn public_roots() -> RootCertStore {
-    RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
-}
-
 impl Collector {
     /// The collector of `config`, whose certificate (if it is `https`) one of `roots` must have signed.
     pub(super) fn new(config: &Otlp, roots: RootCertStore) -> Result<Collector, String> {

@@ -53,7 +53,7 @@ impl Exporter {
     ///
     /// Errors: the endpoint or a header of `config` cannot be used.
     pub fn start(config: &Otlp, clock: Clock, dropped: Counter) -> Result<Exporter, String> {
-        let collector = Collector::new(config, collector::public_roots())?;
+        let collector = Collector::new(config, crate::identity::web_roots())?;
         let (queue, spans) = mpsc::channel(QUEUE);
         let worker = Worker { collector, dropped: dropped.clone() };
         // it ends by itself, when the last sender is gone

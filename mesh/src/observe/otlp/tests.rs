@@ -383,7 +383,7 @@ async fn a_collector_behind_tls_must_prove_its_name() {
         |host: &str, roots| Collector::new(&config(format!("https://{host}:{port}")), roots).unwrap();
 
     let known = collector("localhost", roots.clone()).post("{}".into()).await;
-    let unknown = collector("localhost", collector::public_roots()).post("{}".into()).await;
+    let unknown = collector("localhost", crate::identity::web_roots()).post("{}".into()).await;
     let misnamed = collector("127.0.0.1", roots).post("{}".into()).await;
 
     assert_eq!(known, Outcome::Taken { rejected: 0 });

@@ -118,6 +118,9 @@ impl<'a> Facts<'a> {
             Event::Cut { peer, service, .. } => {
                 Facts { source: Some(peer.service()), destination: Some(service), ..none }
             }
+            Event::ConnectionFailed { source, destination, .. } => {
+                Facts { source: Some(source), destination: Some(destination), ..none }
+            }
             Event::EgressDenied { source, .. } => Facts { source: Some(source), ..none },
             Event::RetryRefused { destination, .. }
             | Event::Ejected { destination, .. }
@@ -127,6 +130,7 @@ impl<'a> Facts<'a> {
             | Event::EndpointsChanged { destination, .. }
             | Event::DiscoveryFailed { destination, .. }
             | Event::ConnectionEnded { destination, .. }
+            | Event::Refused { service: destination, .. }
             | Event::Shed { service: destination, .. }
             | Event::Limited { service: destination, .. }
             | Event::HandshakeFailed { service: destination, .. }
@@ -160,30 +164,7 @@ fn is_failure(event: &Event) -> bool {
         Event::Attempted { outcome, .. } => {
             outcome.map_or(true, |class| class != crate::classify::Class::Answer)
         }
-        Event::HealthChanged { healthy, .. } => !healthy,
-        Event::RetryRefused { .. }
-        | Event::Ejected { .. }
-        | Event::BreakerOpened { .. }
-        | Event::Shed { .. }
-        | Event::Limited { .. }
-        | Event::Denied { .. }
-        | Event::EgressDenied { .. }
-        | Event::FellBack { .. }
-        | Event::DiscoveryFailed { .. }
-        | Event::HandshakeFailed { .. }
-        | Event::CertificateRejected { .. }
-        | Event::Cut { .. }
-        | Event::ConfigRejected { .. } => true,
-        Event::Retried { .. }
-        | Event::Hedged { .. }
-        | Event::Restored { .. }
-        | Event::BreakerClosed { .. }
-        | Event::FaultInjected { .. }
-        | Event::Mirrored { .. }
-        | Event::EndpointsChanged { .. }
-        | Event::CertificateLoaded { .. }
-        | Event::ConnectionEnded { .. }
-        | Event::ConfigApplied { .. } => false,
+        other => other.is_trouble(),
     }
 }
 

@@ -13,7 +13,7 @@ const HEADER_OVERHEAD: usize = 64;
 
 /// One request of one caller, whole: two different ones are never taken for each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key(pub(super) Arc<[u8]>);
+pub(crate) struct Key(pub(super) Arc<[u8]>);
 
 #[derive(Clone, Debug)]
 pub(super) struct Answer {

@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 use http_body::Body as _;
 use tokio::time::Instant;
 
-pub use memory::Key;
+pub(crate) use memory::Key;
 use memory::{Answer, Memory};
 use tee::Keeping;
 
@@ -52,7 +52,7 @@ const COVERED_OWN: [HeaderName; 2] = [PEER, ORIGIN];
 
 /// The last good answers of one route.
 #[derive(Clone, Debug)]
-pub struct StaleCache(Arc<Inner>);
+pub(crate) struct StaleCache(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -63,7 +63,7 @@ struct Inner {
 
 impl StaleCache {
     /// An empty memory as `spec` has it.
-    pub fn new(spec: &Stale) -> StaleCache {
+    pub(crate) fn new(spec: &Stale) -> StaleCache {
         StaleCache(Arc::new(Inner {
             max_age: spec.max_age,
             vary: spec.vary.clone(),
@@ -72,7 +72,7 @@ impl StaleCache {
     }
 
     /// The key of a request. `None` if its answer is none to keep: not a `GET`, with a body, or marked `no-store`.
-    pub fn key(&self, head: &request::Parts) -> Option<Key> {
+    pub(crate) fn key(&self, head: &request::Parts) -> Option<Key> {
         let length = head.headers.get(CONTENT_LENGTH);
         let has_body =
             length.is_some_and(|length| length != "0") || head.headers.contains_key(TRANSFER_ENCODING);
@@ -92,7 +92,7 @@ impl StaleCache {
     }
 
     /// Passes the answer on; once its body has ended properly, it is the last good one for `key`.
-    pub fn keep(&self, key: Key, response: Response, now: Instant) -> Response {
+    pub(crate) fn keep(&self, key: Key, response: Response, now: Instant) -> Response {
         if !self.0.may_keep(&response) {
             if overrules(&response) {
                 self.0.memory().remove(&key);
@@ -113,7 +113,7 @@ impl StaleCache {
     }
 
     /// The last good answer, with its age and marked as stale; `None` if there is none young enough.
-    pub fn get(&self, key: &Key, now: Instant) -> Option<Response> {
+    pub(crate) fn get(&self, key: &Key, now: Instant) -> Option<Response> {
         let mut memory = self.0.memory();
         let age = now.saturating_duration_since(memory.kept_at(key)?);
         if age > self.0.max_age {

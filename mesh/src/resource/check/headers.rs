@@ -7,28 +7,7 @@ use http::{HeaderName, HeaderValue};
 use super::super::Edit;
 use super::Place;
 use super::report::Report;
-
-/// The headers of a connection and of the framing (RFC 9110 §7.6.1, RFC 9112 §6): to change one would let a peer see
-/// other requests than were sent. The host is `rewrite`'s.
-const FRAMING: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-    "host",
-];
-
-/// Why a header cannot be changed.
-fn untouchable(name: &str) -> Option<&'static str> {
-    if FRAMING.contains(&name) {
-        return Some("it belongs to the connection or the framing");
-    }
-    name.starts_with(base::header::PREFIX).then_some("it is the mesh's own")
-}
+use crate::traffic::edit::untouchable;
 
 /// Changes to headers.
 pub(super) fn edit(report: &mut Report<'_>, at: &Place<'_>, edit: &Edit) {

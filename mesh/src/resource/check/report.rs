@@ -51,6 +51,13 @@ impl<'y> Report<'y> {
         }
     }
 
+    /// What somebody else found wrong.
+    pub(super) fn refuse_err(&mut self, at: &Place<'_>, checked: Result<(), String>) {
+        if let Err(reason) = checked {
+            self.refuse(at, reason);
+        }
+    }
+
     /// A time that is needed.
     pub(super) fn time(&mut self, at: &Place<'_>, time: Duration) {
         self.refuse_if(time.is_zero(), at, "must be more than 0");

@@ -75,7 +75,7 @@ fn http(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, name: &str, servic
         _ => {}
     }
     attempts(report, at, route);
-    traffic::check(report, at, mesh, name, route);
+    traffic::check(report, at, mesh, name, service, route);
     headers::edit(report, &at.key("request_headers"), &route.request_headers);
     headers::edit(report, &at.key("response_headers"), &route.response_headers);
 }

@@ -20,11 +20,30 @@ pub(super) fn check(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sideca
         self::workload(report, &at, mesh, sidecar, workload);
     }
     inbound(report, at, sidecar);
+    federation(report, &at.key("federated_roots"), mesh, sidecar);
+    let open = sidecar.metrics.is_some_and(|addr| !addr.ip().to_canonical().is_loopback());
+    report.refuse_if(
+        open && sidecar.metrics_token.is_none(),
+        &at.key("metrics"),
+        "beyond loopback they take a token: metrics_token is its file",
+    );
     listeners::check(report, at, sidecar);
     report.refuse_if(sidecar.zone.as_deref() == Some(""), &at.key("zone"), "a zone needs a name");
     report.time_or_zero(&at.key("grace_ms"), sidecar.grace);
     report.time_or_zero(&at.key("lame_duck_ms"), sidecar.lame_duck);
     report.number(&at.key("workers"), sidecar.workers, 1..=MAX_WORKERS);
+}
+
+/// Others' roots speak for others alone.
+fn federation(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sidecar: &Sidecar) {
+    for (domain, files) in &sidecar.federated_roots {
+        let at = at.key(domain);
+        if !names::is_trust_domain(domain) {
+            report.refuse(&at, format!("{domain:?} is no trust domain"));
+        }
+        report.refuse_if(*domain == mesh.trust_domain, &at, "our own roots stand under roots");
+        report.refuse_if(files.is_empty(), &at, "names no file");
+    }
 }
 
 /// What it takes to be called.

@@ -1,16 +1,24 @@
 //! Where a route's requests go instead.
 
-use super::super::{Fallback, Fault, Mirror, Protocol, Redirect, Rewrite, Route, Split};
+use super::super::{Fallback, Fault, Mirror, Protocol, Redirect, Rewrite, Route, Split, Tls};
 use super::report::Report;
-use super::{Mesh, Place, headers, matches, names};
+use super::{Mesh, Place, Service, headers, matches, names};
+use crate::traffic::edit;
 
 /// The largest given answer. In bytes.
 const MAX_BODY: usize = 1024 * 1024;
 /// The largest memory of good answers. In bytes.
 const MAX_STALE: usize = 1024 * 1024 * 1024;
 
-/// Everything of `route` of the service `own` that sends requests elsewhere or answers them itself.
-pub(super) fn check(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, own: &str, route: &Route) {
+/// Everything of `route` of `service`, which is called `own`, that sends requests elsewhere or answers them itself.
+pub(super) fn check(
+    report: &mut Report<'_>,
+    at: &Place<'_>,
+    mesh: &Mesh,
+    own: &str,
+    service: &Service,
+    route: &Route,
+) {
     if let Some(to) = &route.split {
         split(report, &at.key("split"), mesh, to);
     }
@@ -32,7 +40,7 @@ pub(super) fn check(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, own: &
         }
     }
     if let Some(to) = &route.rewrite {
-        rewrite(report, &at.key("rewrite"), to);
+        rewrite(report, &at.key("rewrite"), service, to);
     }
     if let Some(trouble) = &route.fault {
         fault(report, &at.key("fault"), trouble);
@@ -71,27 +79,27 @@ fn mirror(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, own: &str, mirro
 }
 
 fn redirect(report: &mut Report<'_>, at: &Place<'_>, redirect: &Redirect) {
-    if !matches!(redirect.status, 301 | 302 | 303 | 307 | 308) {
-        let reason = format!("{} is none of 301, 302, 303, 307, 308", redirect.status);
-        report.refuse(&at.key("status"), reason);
-    }
-    let location = &redirect.location;
-    let is_location =
-        location.starts_with('/') || ["http://", "https://"].iter().any(|s| location.starts_with(s));
-    if !is_location || location.parse::<http::Uri>().is_err() {
-        report.refuse(&at.key("location"), format!("{location:?} is neither a path nor a URL"));
-    }
+    report.refuse_err(&at.key("status"), edit::check_status(redirect.status));
+    report.refuse_err(&at.key("location"), edit::check_location(&redirect.location));
 }
 
-fn rewrite(report: &mut Report<'_>, at: &Place<'_>, rewrite: &Rewrite) {
+fn rewrite(report: &mut Report<'_>, at: &Place<'_>, service: &Service, rewrite: &Rewrite) {
     if let Some(path) = &rewrite.path {
         matches::path(report, &at.key("path"), path);
         report.refuse_if(!path.is_ascii(), &at.key("path"), "a path is ASCII; escape the rest with %");
+        if path.starts_with('/') && path.is_ascii() {
+            report.refuse_err(&at.key("path"), edit::check_path(path));
+        }
     }
-    if let Some(host) = &rewrite.host
-        && !matches!(host.parse::<http::uri::Authority>(), Ok(host) if !host.as_str().contains('@'))
-    {
-        report.refuse(&at.key("host"), format!("{host:?} is no host"));
+    if let Some(host) = &rewrite.host {
+        let is_seen = match service.tls {
+            Tls::Off => Ok(()),
+            Tls::Mutual => {
+                Err("a proxy is called by its service's name; only with tls: off is there a host to rewrite"
+                    .to_owned())
+            }
+        };
+        report.refuse_err(&at.key("host"), edit::check_host(host).and(is_seen));
     }
     let nothing = rewrite.path.is_none() && rewrite.host.is_none();
     report.refuse_if(nothing, at, "a rewrite needs a path or a host");

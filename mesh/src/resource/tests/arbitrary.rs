@@ -115,8 +115,7 @@ fn traffic() -> impl Strategy<Value = (Option<Split>, Option<Mirror>, Option<Rew
     let split = (1..9_u32, 0..9_u32, of(hash_key()))
         .prop_map(move |(a, b, sticky)| Split { to: vec![backend(HTTP, a), backend("b", b)], sticky });
     let mirror = (0.0..=100.0).prop_map(|percent| Mirror { service: "b".to_owned(), percent });
-    let rewrite = ("/[a-z]{0,5}", of(select(vec!["a.example.com", "b:80"])))
-        .prop_map(|(path, host)| Rewrite { path: Some(path), host: host.map(str::to_owned) });
+    let rewrite = "/[a-z]{0,5}".prop_map(|path| Rewrite { path: Some(path), host: None });
     let fault = (0.0..=100.0, wanted(), time(), of(200..600_u16))
         .prop_map(|(percent, headers, delay, abort)| Fault { percent, headers, delay: Some(delay), abort });
     (of(split), of(mirror), of(rewrite), of(fault))
@@ -345,9 +344,11 @@ fn sidecar() -> impl Strategy<Value = Sidecar> {
                 inbound: Some("0.0.0.0:9443".parse().unwrap()),
                 workloads: vec![workload],
                 roots: vec!["/roots.pem".into()],
+                federated_roots: [("other.local".to_owned(), vec!["/other.pem".into()])].into(),
                 admin: Some("/run/admin".into()),
                 probes: Some("0.0.0.0:9440".parse().unwrap()),
-                metrics: Some("127.0.0.1:9441".parse().unwrap()),
+                metrics: Some("0.0.0.0:9441".parse().unwrap()),
+                metrics_token: Some("/metrics.token".into()),
                 zone,
                 grace,
                 lame_duck,

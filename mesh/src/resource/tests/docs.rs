@@ -36,7 +36,7 @@ fn file(part: &str, text: &str) -> String {
         "service" => format!("{top}  own:\n{}", indented(4)),
         "route" => {
             let last = "      - { kind: unary, deadline_ms: 1 }";
-            format!("{top}  own:\n    routes:\n      -\n{}{last}\n", indented(8))
+            format!("{top}  own:\n    tls: off\n    routes:\n      -\n{}{last}\n", indented(8))
         }
         "sidecar" => format!("{top}  own: {{ {route} }}\nsidecar:\n{}", indented(2)),
         other => panic!("what is a {other}?"),

@@ -51,6 +51,18 @@ fn who_is_called_proves_who_it_is() {
     for (text, expected) in [
         (format!("{inbound} # <-\nworkloads: [{CALLED}]"), "inbound: inbound needs roots"),
         (
+            format!("metrics: 0.0.0.0:9441 # <-\nworkloads: [{CALLED}]"),
+            "metrics: beyond loopback they take a token: metrics_token is its file",
+        ),
+        (
+            format!("federated_roots:\n  meshbase.local: [r] # <-\nworkloads: [{CALLED}]"),
+            "federated_roots.meshbase.local: our own roots stand under roots",
+        ),
+        (
+            format!("federated_roots:\n  other.local: [] # <-\nworkloads: [{CALLED}]"),
+            "federated_roots.other.local: names no file",
+        ),
+        (
             format!(
                 "{inbound} # <-\nroots: [r]\nworkloads: [{{ service: a, outbound: [{{ listen: 127.0.0.1:1 }}] }}]"
             ),

@@ -60,6 +60,15 @@ fn redirects_and_rewrites() {
         ("rewrite:\n  path: /ä # <-", "rewrite.path: a path is ASCII; escape the rest with %"),
         ("rewrite:\n  host: a/b # <-", "rewrite.host: \"a/b\" is no host"),
         ("rewrite:\n  host: user@a # <-", "rewrite.host: \"user@a\" is no host"),
+        (
+            "rewrite:\n  host: b.example.com # <-",
+            "rewrite.host: a proxy is called by its service's name; only with tls: off is there a host to rewrite",
+        ),
+        (
+            "rewrite:\n  path: /b/../c # <-",
+            "rewrite.path: a request cannot be rewritten to the path \"/b/../c\"",
+        ),
+        ("redirect:\n  location: //b # <-", "redirect.location: \"//b\" is neither a path nor a URL"),
     ] {
         assert_refused(&in_route(text), &format!("services.a.routes[0].{expected}"));
     }
