@@ -11,9 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base::error::OrInternal;
+use base::seal::MasterKey;
 use base::secret::sha256_hex;
 use base::{Code, Random, Result, Secret};
-use common::seal::MasterKey;
 
 use crate::postgres::Owner;
 
@@ -93,7 +93,7 @@ impl DataDir {
         if inside.as_os_str().len() <= MAX_SOCKET_FOLDER {
             return inside;
         }
-        let name = sha256_hex(&self.root.to_string_lossy());
+        let name = sha256_hex(self.root.as_os_str().as_encoded_bytes());
         std::env::temp_dir().join(format!("meshbase-{}", &name[..12]))
     }
 

@@ -8,6 +8,7 @@ mod connection;
 pub mod error;
 pub mod gcra;
 pub mod header;
+pub mod seal;
 pub mod secret;
 pub mod serve;
 

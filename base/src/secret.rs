@@ -55,10 +55,10 @@ impl std::str::FromStr for Secret {
     }
 }
 
-/// The SHA-256 of `text`, lower-case hex: what is stored and looked up in the place of a key.
-pub fn sha256_hex(text: &str) -> String {
+/// The SHA-256 of `bytes`, lower-case hex: what is stored and looked up in the place of a key.
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
     use fmt::Write;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes.as_ref());
     digest.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -7,7 +7,7 @@
 //! - [`jobs`]: deferred work, written in the transaction that causes it
 //! - [`outbound`]: the only way to call anybody
 //! - [`service`]: what a service is given, what it gives back, and the layers around its routes
-//! - [`record`]: one record per request; [`seal`]: secrets at rest
+//! - [`record`]: one record per request
 
 pub mod claims;
 mod context;
@@ -17,7 +17,6 @@ pub mod outbound;
 pub mod project;
 pub mod projects;
 pub mod record;
-pub mod seal;
 pub mod service;
 
 pub use claims::Caller;

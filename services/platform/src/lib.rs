@@ -12,7 +12,7 @@ mod routes;
 use std::sync::Arc;
 
 use base::Result;
-use common::seal::MasterKey;
+use base::seal::MasterKey;
 use common::service::{Envelope, onion};
 use common::{Dependencies, Service};
 use sqlx::PgPool;

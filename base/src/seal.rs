@@ -4,10 +4,11 @@
 //! whose) is authenticated with it, so that one project's sealed key cannot be put in another's row.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use base::error::OrInternal;
-use base::{Error, Random, Result, Secret};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::error::OrInternal;
+use crate::{Error, Random, Result, Secret};
 
 const NONCE_BYTES: usize = 12;
 const KEY_BYTES: usize = 32;
