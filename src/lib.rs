@@ -5,6 +5,8 @@
 
 pub mod child;
 pub mod cli;
+#[cfg(feature = "control")]
+mod control;
 #[cfg(feature = "up")]
 pub mod data_dir;
 pub mod exec_child;

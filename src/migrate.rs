@@ -12,6 +12,8 @@ use sqlx::{Connection, PgConnection};
 pub enum Target {
     /// The platform database.
     Platform,
+    /// The control plane's store.
+    Control,
     /// A project's database: roles and schemas first, then what each service keeps there.
     Project,
 }
@@ -34,6 +36,7 @@ pub fn run(target: Target, connection: &mut PgConnection) -> BoxFuture<'_, Resul
 fn migrators(target: Target) -> Vec<(&'static str, Migrator)> {
     match target {
         Target::Platform => vec![("platform", sqlx::migrate!("migrations/platform"))],
+        Target::Control => vec![("control", sqlx::migrate!("migrations/control"))],
         Target::Project => vec![
             ("project", sqlx::migrate!("migrations/project")),
             ("auth", sqlx::migrate!("migrations/auth")),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::error::OrInternal;
@@ -9,6 +10,7 @@ use base::{Clock, Random, Result};
 use mesh::observe::Observer;
 use mesh::resource::Mesh;
 use mesh::sidecar::{Given, Phase, Sidecar};
+use mesh::steer::{Agents, Bootstrap};
 
 use crate::child::Child;
 use crate::cli::Program;
@@ -17,19 +19,24 @@ use crate::telemetry;
 /// How often the configuration's file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Runs the proxy of `mesh`, which is in the file `path`, until it is told to stop or its program ends. Returns the
-/// program's exit code.
-pub(crate) async fn run(path: &Path, mesh: Mesh, program: Option<Program>, json: bool) -> Result<ExitCode> {
+/// Runs the proxy of `mesh`, which is in the file `path` if it is in one, until it is told to stop or its program ends.
+/// Returns the program's exit code.
+pub(crate) async fn run(
+    path: Option<&Path>,
+    mesh: Mesh,
+    program: Option<Program>,
+    json: bool,
+) -> Result<ExitCode> {
     let stop = crate::roles::stop_signal();
     let grace = mesh.sidecar.as_ref().map(|sidecar| sidecar.grace).unwrap_or_default();
-    let given = Given {
-        clock: Clock::system(),
-        random: Random::system(),
-        resolver: None,
-        observer: Observer::none(),
-        log_level: telemetry::log_level(),
-    };
-    let proxy = Sidecar::start(mesh, given).await?;
+    let mut steering = None;
+    if mesh.sidecar.as_ref().is_some_and(|sidecar| sidecar.control.is_some()) {
+        steering = tokio::select! {
+            steered = Steering::start(&mesh) => Some(steered?),
+            () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+        };
+    }
+    let proxy = start(mesh, steering.as_ref()).await?;
     let asked = proxy.asked_to_stop();
     let told = async {
         tokio::select! { () = stop.cancelled() => {}, () = asked.cancelled() => {} }
@@ -50,17 +57,23 @@ pub(crate) async fn run(path: &Path, mesh: Mesh, program: Option<Program>, json:
         }
     };
     proxy.set_phase(Phase::Serving);
+    if let Some(steering) = &steering {
+        steering.announce(&proxy);
+    }
     if json {
         println!("{}", serde_json::to_string(proxy.addresses()).or_internal()?);
     }
     let code = tokio::select! {
         () = told => None,
-        () = follow(path.to_owned(), &proxy) => None,
+        () = follow(path.map(Path::to_owned), &proxy) => None,
         // who still calls is answered that the program takes no requests, and finds another endpoint
         code = exit_of(child.as_ref()) => Some(code),
     };
     if code.is_some() {
         proxy.set_phase(Phase::ProgramGone);
+    }
+    if let Some(steering) = &steering {
+        steering.agents.leave().await;
     }
     proxy.drain().await;
     let code = match (code, &child) {
@@ -69,7 +82,59 @@ pub(crate) async fn run(path: &Path, mesh: Mesh, program: Option<Program>, json:
         (None, None) => 0,
     };
     proxy.end().await;
+    if let Some(steering) = &steering {
+        steering.agents.end().await;
+    }
     Ok(ExitCode::from(code))
+}
+
+async fn start(mesh: Mesh, steering: Option<&Steering>) -> Result<Sidecar> {
+    let given = Given {
+        clock: Clock::system(),
+        random: Random::system(),
+        identities: steering.map(|steering| steering.agents.identities()),
+        resolver: steering.map(|steering| steering.agents.resolver()),
+        observer: steering.map_or_else(Observer::none, |steering| steering.agents.observer()),
+        log_level: telemetry::log_level(),
+    };
+    let mesh = steering.map_or(mesh, |steering| steering.agents.mesh());
+    let proxy = Sidecar::start(mesh, given).await?;
+    if let Some(steering) = steering {
+        let _ = steering.observer.set(proxy.observer());
+        steering.agents.attach(proxy.applier());
+    }
+    Ok(proxy)
+}
+
+/// A proxy under a control plane.
+struct Steering {
+    agents: Agents,
+    /// The proxy's, once it is there: until then events are logged.
+    observer: Arc<OnceLock<Observer>>,
+}
+
+impl Steering {
+    async fn start(mesh: &Mesh) -> Result<Steering> {
+        let (clock, random) = (Clock::system(), Random::system());
+        let (observer, log) = (Arc::<OnceLock<Observer>>::default(), mesh::observe::log(clock.clone()));
+        let later = observer.clone();
+        let bootstrap = Bootstrap {
+            sidecar: mesh.sidecar.clone().unwrap_or_default(),
+            clock,
+            random,
+            observer: Observer::new(move |event| later.get().unwrap_or(&log).observe(event)),
+        };
+        Ok(Steering { agents: Agents::start(bootstrap).await?, observer })
+    }
+
+    /// Has the programs found, if they can be called at all.
+    fn announce(&self, proxy: &Sidecar) {
+        let inbound = proxy.addresses().inbound.as_deref();
+        let port = inbound.and_then(|address| address.parse::<std::net::SocketAddr>().ok());
+        if let Some(address) = port {
+            self.agents.announce(address.port());
+        }
+    }
 }
 
 /// The exit code of the program, if there is one.
@@ -81,7 +146,8 @@ async fn exit_of(child: Option<&Child>) -> u8 {
 }
 
 /// Puts the file in force whenever it changes. One that is not good changes nothing and is told once.
-async fn follow(path: PathBuf, proxy: &Sidecar) {
+async fn follow(path: Option<PathBuf>, proxy: &Sidecar) {
+    let Some(path) = path else { return std::future::pending().await };
     let stamp = || {
         let metadata = std::fs::metadata(&path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

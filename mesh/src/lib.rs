@@ -6,7 +6,8 @@
 //!
 //! - [`resource`]: services, routes, kinds and policies as configuration; `defaults.yaml` is compiled in
 //! - [`DataPlane`]: one process's mesh; [`Outbound`] and [`Inbound`]: its two stacks
-//! - [`sidecar`]: the same two stacks beside a program in any language; [`admin`]: looking into it
+//! - [`sidecar`]: the same two stacks beside a program in any language; [`admin`]: looking into it; [`steer`]: how a
+//!   control plane steers it
 //! - [`identity`]: who a workload is and how it proves it; `policy`: who may call what; `egress`: who may call out
 //! - [`discover`] and `balance`: where endpoints are and which one is taken; `resilience`: what protects both sides
 //! - `matching` and `traffic`: which requests a route means and what it does with them
@@ -24,6 +25,7 @@ mod policy;
 mod resilience;
 pub mod resource;
 pub mod sidecar;
+pub mod steer;
 mod traffic;
 
 mod blame;

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::discover::Resolve;
+use crate::identity::Credentials;
 use crate::listen::{Behind, InboundDoor, OutboundDoor, Peers};
 use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
@@ -47,6 +48,8 @@ pub struct Given {
     pub clock: Clock,
     /// Where the dice start.
     pub random: Random,
+    /// Who the programs are, by service, if that is not in files that the configuration names.
+    pub identities: Option<HashMap<String, Credentials>>,
     /// Finds services that no list and no name gives.
     pub resolver: Option<Arc<dyn Resolve>>,
     /// Where events go beside metrics, tap and log.
@@ -121,7 +124,10 @@ impl Sidecar {
         let sampler = otlp.map(|otlp| Sampler::new(otlp.sample)).transpose();
         parts.sampler = sampler.map_err(|reason| BAD_REQUEST.error(reason))?;
         parts.resolver = given.resolver;
-        let identities = Identities::load(&mesh, &sidecar, &observer, &given.clock, &ended)?;
+        let identities = match given.identities {
+            Some(identities) => Identities::given(identities),
+            None => Identities::load(&mesh, &sidecar, &observer, &given.clock, &ended)?,
+        };
         let plane = DataPlane::new(mesh, parts)?;
 
         let (phase, _) = watch::channel(Phase::Starting);
@@ -246,8 +252,9 @@ impl Sidecar {
             else {
                 continue;
             };
-            let Some(spec) = mesh.services.get(&workload.service) else { continue };
-            let program = workload::program(program, &workload.service, spec, self.observer());
+            // one that nobody has told of yet is called as most are, once policy lets anybody
+            let spec = mesh.services.get(&workload.service).cloned().unwrap_or_default();
+            let program = workload::program(program, &workload.service, &spec, self.observer());
             let inbound = Inbound::new(self.plane.clone(), &workload.service, program);
             let behind = Behind { inbound, credentials, protocol: spec.protocol };
             services.insert(workload.service.clone(), behind);
@@ -264,10 +271,6 @@ impl Sidecar {
             door.clone().carry(connection, remote)
         });
         Ok(())
-    }
-
-    fn observer(&self) -> Observer {
-        self.plane.0.parts.observer.clone()
     }
 
     fn door<F, C>(&self, tasks: &TaskTracker, stop: &CancellationToken, listener: Listener, carry: F)
@@ -339,27 +342,42 @@ impl Sidecar {
     /// Errors: the trust domain, the telemetry or the proxy's own part changed, which needs a restart; then nothing
     /// changes.
     pub fn apply(&self, mesh: Mesh) -> Result<()> {
-        let now = self.plane.mesh();
-        let changed = [
-            ("trust_domain", mesh.trust_domain != now.trust_domain),
-            ("telemetry", mesh.telemetry != now.telemetry),
-            ("sidecar", mesh.sidecar != now.sidecar),
-        ];
-        if let Some((name, _)) = changed.into_iter().find(|(_, changed)| *changed) {
-            let detail = format!("{name} changed, which needs a restart");
-            self.rejected(detail.clone());
-            return Err(BAD_REQUEST.error(detail));
-        }
-        self.plane.apply(mesh)?;
-        let mesh = self.plane.mesh();
-        self.metrics.retain_services(|service| mesh.services.contains_key(service));
-        Ok(())
+        apply(&self.plane, &self.metrics, mesh)
+    }
+
+    /// The same for a source of configuration that lives beside the proxy.
+    pub fn applier(&self) -> impl Fn(Mesh) -> Result<()> + Send + Sync + 'static {
+        let (plane, metrics) = (self.plane.clone(), self.metrics.clone());
+        move |mesh| apply(&plane, &metrics, mesh)
+    }
+
+    /// Where its events go.
+    pub fn observer(&self) -> Observer {
+        self.plane.0.parts.observer.clone()
     }
 
     /// A configuration could not be read.
     pub fn rejected(&self, detail: String) {
         self.plane.0.observe(&Event::ConfigRejected { detail });
     }
+}
+
+fn apply(plane: &DataPlane, metrics: &Metrics, mesh: Mesh) -> Result<()> {
+    let now = plane.mesh();
+    let changed = [
+        ("trust_domain", mesh.trust_domain != now.trust_domain),
+        ("telemetry", mesh.telemetry != now.telemetry),
+        ("sidecar", mesh.sidecar != now.sidecar),
+    ];
+    if let Some((name, _)) = changed.into_iter().find(|(_, changed)| *changed) {
+        let detail = format!("{name} changed, which needs a restart");
+        plane.0.observe(&Event::ConfigRejected { detail: detail.clone() });
+        return Err(BAD_REQUEST.error(detail));
+    }
+    plane.apply(mesh)?;
+    let mesh = plane.mesh();
+    metrics.retain_services(|service| mesh.services.contains_key(service));
+    Ok(())
 }
 
 /// A bound socket and where it is.

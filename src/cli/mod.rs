@@ -1,6 +1,8 @@
 //! The command line.
 
 mod drain;
+#[cfg(feature = "control")]
+mod mesh;
 #[cfg(feature = "up")]
 mod projects;
 mod sidecar;
@@ -93,6 +95,19 @@ pub enum Command {
         #[command(flatten)]
         config: storage::Config,
     },
+    /// Run a replica of the control plane.
+    #[cfg(feature = "control")]
+    Control {
+        /// Its own flags.
+        #[command(flatten)]
+        config: Box<::control::Config>,
+        /// Print where it listens, as one line of JSON, once it serves.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at the mesh and steer it.
+    #[cfg(feature = "control")]
+    Mesh(mesh::MeshCommand),
     /// Run a proxy of the mesh, alone or around a program.
     Sidecar(Box<sidecar::Sidecar>),
     /// Have a running proxy take no new requests.
@@ -136,6 +151,10 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         Command::Storage { role, config } => {
             roles::run(role, async |deps| storage::start(config, deps)).await
         }
+        #[cfg(feature = "control")]
+        Command::Control { config, json } => crate::control::run(*config, json).await,
+        #[cfg(feature = "control")]
+        Command::Mesh(command) => return command.run().await,
         Command::Sidecar(sidecar) => return sidecar.run().await,
         Command::Drain(drain) => drain.run().await,
         Command::Migrate { database_url, platform } => {

@@ -1,5 +1,7 @@
 //! `meshbase sidecar`: a proxy from a file, alone or around the program that it is for.
 
+mod steered;
+
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,13 +13,17 @@ use base::{Error, Result};
 use mesh::resource::{Listen, Mesh, Ready};
 
 use crate::child::{Child, bound_to_us};
+use steered::Steered;
 
 /// Runs a proxy from a file, alone or around the program that it is for.
 #[derive(clap::Args, Debug)]
 pub struct Sidecar {
     /// The mesh file: its services and, under `sidecar`, what this proxy does. docs/mesh.md is the reference.
-    #[arg(long, env = "MESHBASE_MESH_CONFIG", value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, env = "MESHBASE_MESH_CONFIG", value_name = "FILE", required_unless_present = "service")]
+    config: Option<PathBuf>,
+    /// Or, without a file, one program under a control plane.
+    #[command(flatten)]
+    steered: Steered,
     /// When the program counts as started: it accepts connections, answers 2xx, or this command ends with 0
     /// [default: as the file says, else at once].
     #[arg(long, env = "MESHBASE_READY", value_name = "tcp|http:/PATH|exec:COMMAND")]
@@ -70,7 +76,7 @@ impl Program {
 impl Sidecar {
     /// Threads that carry requests, as the file says. The file is read here, once: what it says is what runs.
     pub(super) fn workers(&self) -> Result<usize> {
-        let mesh = Mesh::load(&self.config)?;
+        let mesh = self.load()?;
         let workers = mesh.sidecar.as_ref().map_or(1, |sidecar| sidecar.workers);
         let _ = self.read.set(mesh);
         Ok(workers)
@@ -79,17 +85,31 @@ impl Sidecar {
     pub(super) async fn run(mut self) -> Result<ExitCode> {
         let mesh = match self.read.take() {
             Some(mesh) => mesh,
-            None => Mesh::load(&self.config)?,
+            None => self.load()?,
         };
         if mesh.sidecar.is_none() {
             return Err(self.refusal("says nothing under `sidecar`: it is no proxy's file"));
         }
         let program = self.program(&mesh)?;
         if self.check {
-            println!("{}: valid", self.config.display());
+            println!("{}: valid", self.name());
             return Ok(ExitCode::SUCCESS);
         }
-        crate::sidecar::run(&self.config, mesh, program, self.json).await
+        // what a control plane steers is not in the file
+        let is_steered = mesh.sidecar.as_ref().is_some_and(|sidecar| sidecar.control.is_some());
+        let followed = self.config.as_deref().filter(|_| !is_steered);
+        crate::sidecar::run(followed, mesh, program, self.json).await
+    }
+
+    fn load(&self) -> Result<Mesh> {
+        match &self.config {
+            Some(path) => Mesh::load(path),
+            None => self.steered.mesh(),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.config.as_ref().map_or_else(|| "the flags".to_owned(), |path| path.display().to_string())
     }
 
     /// The program after `--` is the one workload that the file has a program for.
@@ -117,7 +137,7 @@ impl Sidecar {
     }
 
     fn refusal(&self, why: &str) -> Error {
-        BAD_REQUEST.error(format!("{} {why}", self.config.display()))
+        BAD_REQUEST.error(format!("{} {why}", self.name()))
     }
 }
 

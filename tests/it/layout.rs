@@ -19,7 +19,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("storage", &["base", "common"]),
     ("platform", &["base", "common"]),
     ("gateway", &["base", "common", "mesh"]),
-    ("meshbase", &["base", "common", "mesh", "gateway", "auth", "data", "storage", "platform"]),
+    ("meshbase", &["base", "common", "mesh", "gateway", "auth", "data", "storage", "platform", "control"]),
 ];
 
 #[test]

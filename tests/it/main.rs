@@ -10,6 +10,7 @@ mod auth;
 mod bad_input;
 mod console;
 mod contract;
+mod control;
 mod crash;
 mod data;
 mod gateway;

@@ -12,9 +12,9 @@ fn every_checked_query_prepares_on_the_migrated_schema() {
     run(async {
         let app = App::new().await;
         let mut connection = app.connect("admin").await;
-        meshbase::migrate::run(meshbase::migrate::Target::Platform, &mut connection)
-            .await
-            .expect("it migrates");
+        for target in [meshbase::migrate::Target::Platform, meshbase::migrate::Target::Control] {
+            meshbase::migrate::run(target, &mut connection).await.expect("it migrates");
+        }
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
         let mut count = 0;
         for entry in std::fs::read_dir(folder).expect("make sqlx wrote it").flatten() {

@@ -189,7 +189,7 @@ impl Tls {
 }
 
 /// Our clock as TLS reads it.
-struct Time(Clock);
+pub(crate) struct Time(pub(crate) Clock);
 
 impl TimeProvider for Time {
     fn current_time(&self) -> Option<UnixTime> {

@@ -8,7 +8,7 @@ mod follow;
 pub mod handshake;
 mod pem;
 #[cfg(test)]
-mod pki;
+pub(crate) mod pki;
 mod roots;
 mod svid;
 mod verifier;
@@ -16,6 +16,7 @@ mod verifier;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use credentials::Time;
 pub use credentials::{Alpn, Credentials, Negotiated};
 pub use follow::Files;
 pub use handshake::HandshakeError;
@@ -23,6 +24,7 @@ pub use pem::Unusable;
 pub use roots::Roots;
 pub(crate) use roots::web_roots;
 pub use svid::Svid;
+pub(crate) use svid::identity_of_leaf;
 
 use crate::observe::Name;
 

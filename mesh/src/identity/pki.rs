@@ -8,35 +8,35 @@ use rcgen::{
 
 use super::{Credentials, Roots, Svid};
 
-pub(super) const TRUST_DOMAIN: &str = "mesh.local";
+pub(crate) const TRUST_DOMAIN: &str = "mesh.local";
 
 /// The moment `secs` seconds after the tests' beginning of time.
-pub(super) fn at(secs: i64) -> Timestamp {
+pub(crate) fn at(secs: i64) -> Timestamp {
     Timestamp::from_unix_timestamp(1_800_000_000 + secs).unwrap()
 }
 
 /// A clock that stands at `secs`.
-pub(super) fn clock(secs: i64) -> Clock {
+pub(crate) fn clock(secs: i64) -> Clock {
     Clock::fixed(at(secs))
 }
 
 /// A certificate authority with a key of its own.
-pub(super) struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 /// A chain and its key in PEM.
-pub(super) struct Issued {
-    pub(super) chain: String,
-    pub(super) key: String,
+pub(crate) struct Issued {
+    pub(crate) chain: String,
+    pub(crate) key: String,
 }
 
 /// A leaf that is about to be issued.
-pub(super) struct Leaf<'a> {
+pub(crate) struct Leaf<'a> {
     ca: &'a Ca,
     params: CertificateParams,
 }
 
 impl Ca {
-    pub(super) fn new(name: &str) -> Ca {
+    pub(crate) fn new(name: &str) -> Ca {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -44,16 +44,16 @@ impl Ca {
         Ca(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    pub(super) fn roots(&self) -> Roots {
+    pub(crate) fn roots(&self) -> Roots {
         Roots::from_pem(self.pem().as_bytes()).unwrap()
     }
 
     /// A leaf for `service` that is valid from 0 to 1000.
-    pub(super) fn leaf(&self, service: &str) -> Leaf<'_> {
+    pub(crate) fn leaf(&self, service: &str) -> Leaf<'_> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, service);
         let id = format!("spiffe://{TRUST_DOMAIN}/{service}");
@@ -61,45 +61,45 @@ impl Ca {
     }
 
     /// The identity of `service` by this authority, which is also the only root, with the clock at 500.
-    pub(super) fn credentials(&self, service: &str) -> Credentials {
+    pub(crate) fn credentials(&self, service: &str) -> Credentials {
         Credentials::new(self.leaf(service).svid(), self.roots(), &clock(500)).unwrap()
     }
 }
 
 impl Leaf<'_> {
-    pub(super) fn uris(mut self, uris: &[&str]) -> Self {
+    pub(crate) fn uris(mut self, uris: &[&str]) -> Self {
         let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
         self.params.subject_alt_names = uris.iter().map(uri).collect();
         self
     }
 
-    pub(super) fn dns(mut self, name: &str) -> Self {
+    pub(crate) fn dns(mut self, name: &str) -> Self {
         self.params.subject_alt_names.push(SanType::DnsName(name.try_into().unwrap()));
         self
     }
 
-    pub(super) fn valid(mut self, from: Timestamp, to: Timestamp) -> Self {
+    pub(crate) fn valid(mut self, from: Timestamp, to: Timestamp) -> Self {
         (self.params.not_before, self.params.not_after) = (from, to);
         self
     }
 
-    pub(super) fn authority(mut self) -> Self {
+    pub(crate) fn authority(mut self) -> Self {
         self.params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         self
     }
 
-    pub(super) fn servers_only(mut self) -> Self {
+    pub(crate) fn servers_only(mut self) -> Self {
         self.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self
     }
 
-    pub(super) fn issue(self) -> Issued {
+    pub(crate) fn issue(self) -> Issued {
         let key = KeyPair::generate().unwrap();
         let leaf = self.params.signed_by(&key, &self.ca.0).unwrap();
         Issued { chain: leaf.pem(), key: key.serialize_pem() }
     }
 
-    pub(super) fn svid(self) -> Svid {
+    pub(crate) fn svid(self) -> Svid {
         let issued = self.issue();
         Svid::from_pem(issued.chain.as_bytes(), issued.key.as_bytes()).unwrap()
     }

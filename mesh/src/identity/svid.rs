@@ -81,6 +81,29 @@ impl Svid {
         self.expires_at
     }
 
+    /// The callee's side of TLS for whoever has no certificate yet: it shows the chain with its root, which the other
+    /// side knows by its hash, and asks for none. HTTP/1.1 alone is spoken.
+    ///
+    /// Errors: `root` is no PEM.
+    pub fn open_server(
+        &self,
+        root: &str,
+        clock: &base::Clock,
+    ) -> Result<Arc<rustls::ServerConfig>, Unusable> {
+        let mut chain = self.certified.cert.clone();
+        chain.extend(certificates(root.as_bytes()).map_err(|reason| Unusable::new("the root", reason))?);
+        let shown = CertifiedKey::new(chain, self.certified.key.clone());
+        let provider = Arc::new(default_provider());
+        let time = Arc::new(super::Time(clock.clone()));
+        let mut config = rustls::ServerConfig::builder_with_details(provider, time)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the provider has cipher suites of TLS 1.3")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
     /// The certificates, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.certified.cert
@@ -98,6 +121,11 @@ pub(super) fn identity_of(certificate: &EndEntityCert<'_>) -> Result<Identity, S
         (Some(_), Some(_)) => Err("the certificate holds more than one URI".to_owned()),
         (Some(uri), None) => Identity::parse(uri).map_err(|e| e.to_string()),
     }
+}
+
+/// The same of a certificate in DER.
+pub(crate) fn identity_of_leaf(leaf: &CertificateDer<'_>) -> Result<Identity, String> {
+    identity_of(&EndEntityCert::try_from(leaf).map_err(|error| error.to_string())?)
 }
 
 /// What a leaf says of itself.

@@ -399,6 +399,13 @@ pub enum Event {
         /// How long it lived.
         duration: Duration,
     },
+    /// The control plane does not answer; what is in force stays.
+    ControlLost {
+        /// The workload.
+        service: Name,
+        /// What happened.
+        detail: String,
+    },
     /// A configuration is in force.
     ConfigApplied {
         /// Its version: a hash of its content.
@@ -431,6 +438,7 @@ impl Event {
             | Event::Refused { .. }
             | Event::ConnectionFailed { .. }
             | Event::Cut { .. }
+            | Event::ControlLost { .. }
             | Event::ConfigRejected { .. } => true,
             Event::Ended(_)
             | Event::Attempted { .. }
@@ -476,6 +484,7 @@ impl Event {
             Event::ConnectionFailed { .. } => "connection_failed",
             Event::Cut { .. } => "cut",
             Event::ConnectionEnded { .. } => "connection_ended",
+            Event::ControlLost { .. } => "control_lost",
             Event::ConfigApplied { .. } => "config_applied",
             Event::ConfigRejected { .. } => "config_rejected",
         }

@@ -205,7 +205,7 @@ fn state_fields(event: &Event) -> Option<Value> {
         Event::CertificateLoaded { identity, expires_at } => {
             json!({ "identity": identity.to_string(), "expires_at": rfc3339(*expires_at) })
         }
-        Event::CertificateRejected { service, detail } => {
+        Event::CertificateRejected { service, detail } | Event::ControlLost { service, detail } => {
             json!({ "destination": **service, "detail": cut(detail, MAX_TEXT) })
         }
         Event::Cut { peer, service, reason } => json!({

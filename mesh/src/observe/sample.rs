@@ -103,6 +103,7 @@ pub(crate) fn everything() -> Vec<Event> {
             received: 2,
             duration: second,
         },
+        Event::ControlLost { service: data(), detail: text() },
         Event::ConfigApplied { version: "v1".into() },
         Event::ConfigRejected { detail: text() },
     ]

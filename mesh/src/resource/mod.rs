@@ -31,7 +31,7 @@ pub use route::{
     Backend, Edit, Fallback, Fault, Hedge, Kind, Match, Mirror, Redirect, Retry, Rewrite, Route, Split,
     Stale, Template,
 };
-pub use sidecar::{Listen, OutboundListener, Ready, Sidecar, Workload};
+pub use sidecar::{Control, Listen, OutboundListener, Ready, Sidecar, Workload};
 pub use telemetry::{Otlp, Telemetry};
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,7 @@ pub struct Mesh {
     #[serde(default)]
     pub telemetry: Telemetry,
     /// Every service by name.
+    #[serde(default)]
     pub services: BTreeMap<String, Service>,
     /// What one proxy does; only in a lone proxy's file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +63,7 @@ pub struct Mesh {
 }
 
 /// One service: how to reach it, who may call it, and how its routes behave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// What the program speaks.

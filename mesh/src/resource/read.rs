@@ -30,11 +30,35 @@ impl Mesh {
         parsed.expect("a test parses what is compiled in")
     }
 
+    /// A mesh of `trust_domain` with nothing in it.
+    pub fn of(trust_domain: &str) -> Mesh {
+        Mesh {
+            trust_domain: trust_domain.to_owned(),
+            asserts: Default::default(),
+            denied: Default::default(),
+            egress: Vec::new(),
+            telemetry: Default::default(),
+            services: Default::default(),
+            sidecar: None,
+        }
+    }
+
     /// Reads YAML, or JSON, which is YAML.
     ///
     /// Errors: [`INVALID_MESH`] with the first mistake in the form, or up to 20 in the meaning.
     pub fn parse(yaml: &str) -> Result<Mesh> {
         Mesh::read(NO_FILE, yaml)
+    }
+
+    /// Looks at a configuration that was not read but made.
+    ///
+    /// Errors: up to 20 mistakes, each with its path, such as `services.data.routes[0].kind`, and its reason.
+    pub fn check(&self) -> Result<(), Vec<(String, String)>> {
+        let written = serde_json::to_string(self).expect("a configuration is JSON");
+        let mut report = check(self, &written);
+        let mistakes = report.mistakes().map(|(found, reason)| (found.path.clone(), reason.clone()));
+        let mistakes: Vec<_> = mistakes.collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
     }
 
     /// Reads a file. It blocks: call it where that is allowed.

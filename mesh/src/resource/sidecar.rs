@@ -46,13 +46,32 @@ pub struct Sidecar {
     /// How long it goes on taking requests after it said that it stops, for those who still call.
     #[serde(default = "one_second", with = "millis", rename = "lame_duck_ms")]
     pub lame_duck: Duration,
+    /// The control plane that steers it; absent for a lone proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
     /// Threads that carry requests.
     #[serde(default = "one")]
     pub workers: usize,
 }
 
-/// One program beside the proxy, with an identity of its own.
+/// Where a proxy finds its control plane, and what it keeps of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Its replicas, `host:port`, over mutual TLS.
+    pub addresses: Vec<String>,
+    /// The doors for workloads without a certificate, `host:port`.
+    #[serde(default)]
+    pub join: Vec<String>,
+    /// The folder of the workloads' keys, certificates and last good configuration.
+    pub state: PathBuf,
+    /// Where peers find this proxy, if it is not the address under which it reaches the control plane and `inbound`'s port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<SocketAddr>,
+}
+
+/// One program beside the proxy, with an identity of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// The service that it is: its identity is `spiffe://<trust domain>/<service>`.
@@ -69,6 +88,9 @@ pub struct Workload {
     /// Its private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// The file of the token that it joins the control plane with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<PathBuf>,
     /// When the program is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
@@ -169,6 +191,26 @@ macro_rules! as_text {
 }
 as_text!(Listen);
 as_text!(Ready);
+
+impl Default for Sidecar {
+    fn default() -> Sidecar {
+        Sidecar {
+            inbound: None,
+            workloads: Vec::new(),
+            roots: Vec::new(),
+            federated_roots: BTreeMap::new(),
+            admin: None,
+            probes: None,
+            metrics: None,
+            metrics_token: None,
+            zone: None,
+            grace: ten_seconds(),
+            lame_duck: one_second(),
+            control: None,
+            workers: one(),
+        }
+    }
+}
 
 fn one() -> usize {
     1

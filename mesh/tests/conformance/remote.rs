@@ -83,6 +83,7 @@ fn sidecar(mesh: &Mesh, authority: &Authority, folder: &Path) -> resource::Sidec
             outbound: Vec::new(),
             certificate: Some(files.certificate),
             key: Some(files.key),
+            token: None,
             ready: None,
         }
     };
@@ -98,6 +99,7 @@ fn sidecar(mesh: &Mesh, authority: &Authority, folder: &Path) -> resource::Sidec
         zone: None,
         grace: Duration::ZERO,
         lame_duck: Duration::ZERO,
+        control: None,
         workers: 1,
     }
 }
@@ -106,6 +108,7 @@ fn given(seen: &Seen) -> Given {
     Given {
         clock: Clock::system(),
         random: Random::system(),
+        identities: None,
         resolver: None,
         observer: seen.observer(),
         log_level: LogLevel { get: Arc::new(String::new), set: Arc::new(|_| Ok(())) },

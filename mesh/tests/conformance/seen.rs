@@ -157,6 +157,7 @@ fn line(event: &Event) -> Option<String> {
         | Event::CertificateRejected { .. }
         | Event::ConnectionEnded { .. }
         | Event::ConnectionFailed { .. }
+        | Event::ControlLost { .. }
         | Event::ConfigApplied { .. }
         | Event::ConfigRejected { .. } => return None,
     })

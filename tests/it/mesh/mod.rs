@@ -9,5 +9,5 @@ mod pair;
 mod readers;
 mod rolling;
 mod storm;
-mod support;
+pub mod support;
 mod tenants;

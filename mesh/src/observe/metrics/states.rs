@@ -25,6 +25,7 @@ pub(super) struct States {
     handshake_failures: Counters<2>,
     certificates_rejected: Counters<1>,
     cuts: Counters<2>,
+    control_losses: Counters<1>,
     endpoints: Gauges<1>,
     certificate_expiry: Gauges<1>,
     concurrency: Gauges<3>,
@@ -64,6 +65,11 @@ impl States {
                 "Certificates that could not be taken",
             ),
             cuts: new.counters("cuts", by_reason, "Live connections and streams that were cut"),
+            control_losses: new.counters(
+                "control_losses",
+                ["service"],
+                "Streams to the control plane that broke off or did not begin",
+            ),
             endpoints: new.gauges("endpoints", None, ["destination"], "Endpoints of a service"),
             certificate_expiry: new.gauges(
                 "certificate_expiry_timestamp",
@@ -117,6 +123,7 @@ impl States {
             Event::CertificateLoaded { identity, expires_at } => {
                 self.certificate_expiry.set([Text(identity.service())], expires_at.unix_timestamp());
             }
+            Event::ControlLost { service, .. } => self.control_losses.inc([Name(service)]),
             Event::CertificateRejected { service, .. } => self.certificates_rejected.inc([Name(service)]),
             Event::Cut { service, reason, .. } => self.cuts.inc([Name(service), Word(reason.name())]),
             Event::ConfigApplied { version } => {
@@ -158,7 +165,7 @@ impl States {
     }
 
     /// The families by label set.
-    fn plain(&self) -> [&dyn Family; 12] {
+    fn plain(&self) -> [&dyn Family; 13] {
         [
             &self.ejections,
             &self.restorations,
@@ -168,6 +175,7 @@ impl States {
             &self.handshake_failures,
             &self.certificates_rejected,
             &self.cuts,
+            &self.control_losses,
             &self.endpoints,
             &self.certificate_expiry,
             &self.concurrency,

@@ -134,6 +134,7 @@ impl<'a> Facts<'a> {
             | Event::Shed { service: destination, .. }
             | Event::Limited { service: destination, .. }
             | Event::HandshakeFailed { service: destination, .. }
+            | Event::ControlLost { service: destination, .. }
             | Event::CertificateRejected { service: destination, .. } => {
                 Facts { destination: Some(destination), ..none }
             }

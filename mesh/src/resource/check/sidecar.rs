@@ -1,6 +1,6 @@
 //! One proxy and the programs beside it.
 
-use super::super::{OutboundListener, Protocol, Ready, Sidecar, Tls, Workload};
+use super::super::{Control, OutboundListener, Protocol, Ready, Sidecar, Tls, Workload};
 use super::report::Report;
 use super::{Mesh, Place, listeners, matches, names};
 
@@ -8,12 +8,18 @@ use super::{Mesh, Place, listeners, matches, names};
 const MAX_WORKERS: usize = 256;
 
 pub(super) fn check(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sidecar: &Sidecar) {
+    if let Some(control) = &sidecar.control {
+        steered(report, &at.key("control"), mesh, control);
+    }
     let workloads = at.key("workloads");
     report.refuse_if(sidecar.workloads.is_empty(), &workloads, "names no workload");
     for (index, workload) in sidecar.workloads.iter().enumerate() {
         let at = workloads.item(index);
         let here = at.key("service");
-        names::caller(report, &here, mesh, &workload.service);
+        match &sidecar.control {
+            None => names::caller(report, &here, mesh, &workload.service),
+            Some(_) => steered_workload(report, &at, workload),
+        }
         if sidecar.workloads[..index].iter().any(|earlier| earlier.service == workload.service) {
             report.refuse(&here, format!("{} is there twice", workload.service));
         }
@@ -32,6 +38,39 @@ pub(super) fn check(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sideca
     report.time_or_zero(&at.key("grace_ms"), sidecar.grace);
     report.time_or_zero(&at.key("lame_duck_ms"), sidecar.lame_duck);
     report.number(&at.key("workers"), sidecar.workers, 1..=MAX_WORKERS);
+}
+
+/// What the control plane knows is not said here too.
+fn steered(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, control: &Control) {
+    report.refuse_if(control.addresses.is_empty(), &at.key("addresses"), "names no control plane");
+    for (key, addresses) in [("addresses", &control.addresses), ("join", &control.join)] {
+        for (index, address) in addresses.iter().enumerate() {
+            let host =
+                address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
+            if !host.is_some_and(|(host, _)| names::is_host(host)) {
+                let key = at.key(key);
+                report.refuse(&key.item(index), format!("{address:?} is no HOST:PORT"));
+            }
+        }
+    }
+    report.refuse_if(
+        !mesh.services.is_empty(),
+        at,
+        "the control plane knows the services: none may stand here",
+    );
+}
+
+/// It proves itself with what the control plane gave it.
+fn steered_workload(report: &mut Report<'_>, at: &Place<'_>, workload: &Workload) {
+    if !names::is_label(&workload.service) {
+        report.refuse(&at.key("service"), format!("{:?} is no DNS label", workload.service));
+    }
+    let has_files = workload.certificate.is_some() || workload.key.is_some();
+    report.refuse_if(
+        has_files,
+        at,
+        "its certificate is the control plane's to give: it needs a token, no files",
+    );
 }
 
 /// Others' roots speak for others alone.
@@ -53,6 +92,9 @@ fn inbound(report: &mut Report<'_>, at: &Place<'_>, sidecar: &Sidecar) {
     }
     let called = sidecar.workloads.iter().any(|workload| workload.program.is_some());
     report.refuse_if(!called, &at.key("inbound"), "no workload has a program that could be called");
+    if sidecar.control.is_some() {
+        return;
+    }
     report.refuse_if(sidecar.roots.is_empty(), &at.key("inbound"), "inbound needs roots");
     for (index, workload) in sidecar.workloads.iter().enumerate() {
         let workloads = at.key("workloads");
@@ -69,7 +111,13 @@ fn workload(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sidecar: &Side
         (None, Some(_)) => report.refuse(&at.key("key"), "a key needs its certificate"),
         _ => {}
     }
-    if workload.program.is_some() && !mesh.services.contains_key(&workload.service) {
+    let is_known = sidecar.control.is_some() || mesh.services.contains_key(&workload.service);
+    report.refuse_if(
+        sidecar.control.is_none() && workload.token.is_some(),
+        &at.key("token"),
+        "there is no control plane to join",
+    );
+    if workload.program.is_some() && !is_known {
         report.refuse(
             &at.key("program"),
             format!("only a service is called, and {} is none", workload.service),
@@ -105,6 +153,9 @@ fn outbound(
         report.refuse_if(is_tcp, at, "a tcp listener needs to: bytes do not say where they go");
         return;
     };
+    if sidecar.control.is_some() {
+        return;
+    }
     let Some(service) = names::service(report, &to, mesh, name) else { return };
     if is_tcp != (service.protocol == Protocol::Tcp) {
         let reason = if is_tcp { "speaks HTTP, the listener tcp" } else { "speaks tcp, the listener HTTP" };

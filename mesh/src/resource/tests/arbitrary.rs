@@ -338,6 +338,7 @@ fn sidecar() -> impl Strategy<Value = Sidecar> {
                 ],
                 certificate: Some("/c.pem".into()),
                 key: Some("/k.pem".into()),
+                token: None,
                 ready,
             };
             Sidecar {
@@ -352,6 +353,7 @@ fn sidecar() -> impl Strategy<Value = Sidecar> {
                 zone,
                 grace,
                 lame_duck,
+                control: None,
                 workers,
             }
         },

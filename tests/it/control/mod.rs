@@ -1,0 +1,12 @@
+//! The control plane as processes: its store, its replicas, and proxies that have nothing but what it gives them.
+//!
+//! Each test runs for a few seconds in `make test`; its long form, with the figures that are promised, is `--ignored`.
+
+mod away;
+mod certificates;
+mod documents;
+mod joining;
+mod push;
+mod replicas;
+mod revocation;
+mod support;
