@@ -89,12 +89,22 @@ impl DataDir {
 
     /// The folder of UNIX sockets of the servers: in here, or in the temporary folder if the path is too long.
     pub fn sockets(&self) -> PathBuf {
-        let inside = self.root.join("postgres/.s");
+        self.short("postgres/.s", "")
+    }
+
+    /// The folder where the processes of `up --mesh` meet, theirs alone; elsewhere if the path is too long for sockets.
+    pub fn mesh(&self) -> PathBuf {
+        self.short("mesh", "-mesh")
+    }
+
+    /// `inside` this folder, or a folder of its own in the temporary folder if sockets in there had too long names.
+    fn short(&self, inside: &str, suffix: &str) -> PathBuf {
+        let inside = self.root.join(inside);
         if inside.as_os_str().len() <= MAX_SOCKET_FOLDER {
             return inside;
         }
         let name = sha256_hex(self.root.as_os_str().as_encoded_bytes());
-        std::env::temp_dir().join(format!("meshbase-{}", &name[..12]))
+        std::env::temp_dir().join(format!("meshbase-{}{suffix}", &name[..12]))
     }
 
     /// One service's own folder.
@@ -158,7 +168,7 @@ fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
 }
 
 /// Writes a file of mode 0600 beside its place, syncs and renames it: a crash leaves none or a whole one.
-fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
     file.write_all(content)?;

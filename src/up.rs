@@ -1,6 +1,8 @@
 //! `meshbase up`: everything in one process. Each service is behind its own inbound stack, as it would be anywhere.
 
 mod config;
+#[cfg(feature = "control")]
+mod fleet;
 mod info;
 mod listeners;
 
@@ -27,6 +29,8 @@ use crate::migrate::{self, Target};
 use crate::provision::{Embedded, External, PLATFORM_SERVER, Provisioner, Servers};
 use crate::telemetry::Metrics;
 use crate::workdir::Workdir;
+#[cfg(feature = "control")]
+use fleet::Fleet;
 use listeners::Listeners;
 
 /// How long requests in flight may take to finish once we are told to stop.
@@ -42,6 +46,16 @@ pub struct Up {
     pub metrics: Metrics,
     parts: Parts,
     serving: tokio::task::JoinHandle<()>,
+    way: Way,
+}
+
+/// What a start made, beside what has to be ended if it fails.
+struct Started {
+    info: Info,
+    platform: Platform,
+    metrics: Metrics,
+    serving: tokio::task::JoinHandle<()>,
+    way: Way,
 }
 
 /// What has to be ended, in this order, whether the start succeeded or not.
@@ -79,7 +93,9 @@ impl Up {
         let parts = Parts { stop, tasks, servers, data_dir };
         let starting = Starting { config, workdir, parts: &parts, clock: Clock::system(), random };
         match starting.run(listeners).await {
-            Ok((info, platform, metrics, serving)) => Ok(Up { info, platform, metrics, parts, serving }),
+            Ok(Started { info, platform, metrics, serving, way }) => {
+                Ok(Up { info, platform, metrics, parts, serving, way })
+            }
             Err(error) => {
                 parts.end().await;
                 Err(error)
@@ -91,25 +107,30 @@ impl Up {
     pub async fn stop(self) {
         self.parts.stop.cancel();
         let _ = self.serving.await;
+        self.way.stop().await;
         self.parts.end().await;
     }
 }
 
 fn embedded(config: &Config, data_dir: &DataDir) -> Result<Embedded> {
-    use base::error::OrInternal;
-    let executable = match &config.executable {
-        Some(executable) => executable.clone(),
-        None => std::env::current_exe().or_internal()?,
-    };
     Ok(Embedded {
         folder: data_dir.path().join("postgres"),
         sockets: data_dir.sockets(),
         default_port: config.ports().database,
         ephemeral: config.ephemeral,
-        executable,
+        executable: executable(config)?,
         bin: config.pg_bin.clone(),
         idle_stop: Duration::from_secs(config.idle_stop_seconds),
     })
+}
+
+/// The binary that starts further processes.
+fn executable(config: &Config) -> Result<std::path::PathBuf> {
+    use base::error::OrInternal;
+    match &config.executable {
+        Some(executable) => Ok(executable.clone()),
+        None => std::env::current_exe().or_internal(),
+    }
 }
 
 struct Starting<'a> {
@@ -120,25 +141,51 @@ struct Starting<'a> {
     random: Random,
 }
 
-/// What every service of the process shares.
+/// What every service shares.
 struct Shared {
-    plane: DataPlane,
+    way: Way,
     metrics: Metrics,
 }
 
+/// How services are joined.
+enum Way {
+    /// In this process.
+    Local(DataPlane),
+    /// By sidecars.
+    #[cfg(feature = "control")]
+    Fleet(Fleet),
+}
+
+impl Way {
+    /// Ends the processes that were started for it.
+    async fn stop(self) {
+        match self {
+            Way::Local(_) => {}
+            #[cfg(feature = "control")]
+            Way::Fleet(fleet) => fleet.stop().await,
+        }
+    }
+
+    /// How `service` calls others.
+    fn outbound(&self, service: &str) -> Outbound {
+        match self {
+            Way::Local(plane) => Outbound::new(plane.outbound(service, None)),
+            #[cfg(feature = "control")]
+            Way::Fleet(fleet) => Outbound::unix(fleet.outbound(service)),
+        }
+    }
+}
+
 impl Starting<'_> {
-    async fn run(
-        &self,
-        mut listeners: Listeners,
-    ) -> Result<(Info, Platform, Metrics, tokio::task::JoinHandle<()>)> {
+    async fn run(&self, mut listeners: Listeners) -> Result<Started> {
         let probes = listeners.serve_probes(GRACE);
         let metrics = Metrics::default();
         let observer = Observer::all(vec![metrics.mesh().observer(), mesh::observe::log(self.clock.clone())]);
         let parts = mesh::Parts::new(observer, self.clock.clone(), &self.random);
-        let shared = Shared { plane: DataPlane::new(Mesh::defaults(), parts)?, metrics };
+        let mut shared = Shared { way: self.way(parts)?, metrics };
         let platform = self.open_platform(&self.dependencies("platform", &shared)?).await?;
         self.ensure_default(&platform).await?;
-        self.start_services(&platform, &shared)?;
+        self.start_services(&platform, &mut shared).await?;
         let gateway = self.gateway(&shared)?;
         let idle = self.parts.servers.clone();
         self.parts.tasks.spawn(async move { idle.stop_idle().await });
@@ -155,27 +202,47 @@ impl Starting<'_> {
             info: info.clone(),
         };
         let serving = tokio::spawn(listeners.serve(doors, probes, self.parts.stop.clone(), GRACE));
-        Ok((info, platform, metrics, serving))
+        Ok(Started { info, platform, metrics, serving, way: shared.way })
     }
 
-    /// Each behind its own inbound stack.
-    fn start_services(&self, platform: &Platform, shared: &Shared) -> Result<()> {
-        let auth = auth::Config { allow_autoconfirm: self.may_autoconfirm(), ..self.config.auth.clone() };
-        for Service { name, router } in [
-            platform::start(platform.clone(), &self.dependencies("platform", shared)?),
-            auth::start(auth, self.dependencies("auth", shared)?)?,
-            data::start(self.config.data.clone(), self.dependencies("data", shared)?)?,
-            storage::start(self.config.storage.clone(), self.dependencies("storage", shared)?)?,
-        ] {
-            shared.plane.serve_locally(name, router);
+    fn way(&self, parts: mesh::Parts) -> Result<Way> {
+        #[cfg(feature = "control")]
+        if self.config.mesh {
+            return Fleet::new(self.parts.data_dir.mesh(), executable(&self.config)?).map(Way::Fleet);
         }
-        Ok(())
+        DataPlane::new(Mesh::defaults(), parts).map(Way::Local)
+    }
+
+    /// Each behind its own inbound stack, in this process or in a sidecar.
+    async fn start_services(&self, platform: &Platform, shared: &mut Shared) -> Result<()> {
+        let platform = platform::start(platform.clone(), &self.dependencies("platform", shared)?);
+        let deps = ["auth", "data", "storage"].map(|service| self.dependencies(service, shared));
+        match &mut shared.way {
+            Way::Local(plane) => {
+                let [auth, data, storage] = deps;
+                let allow_autoconfirm = self.may_autoconfirm();
+                for Service { name, router } in [
+                    platform,
+                    auth::start(auth::Config { allow_autoconfirm, ..self.config.auth.clone() }, auth?)?,
+                    data::start(self.config.data.clone(), data?)?,
+                    storage::start(self.config.storage.clone(), storage?)?,
+                ] {
+                    plane.serve_locally(name, router);
+                }
+                Ok(())
+            }
+            #[cfg(feature = "control")]
+            Way::Fleet(fleet) => {
+                let store = self.platform_endpoint().await?;
+                fleet.start(&self.config, &store, platform.router, self.may_autoconfirm()).await
+            }
+        }
     }
 
     fn dependencies(&self, service: &str, shared: &Shared) -> Result<Dependencies> {
-        let Shared { plane, metrics } = shared;
+        let Shared { way, metrics } = shared;
         Ok(Dependencies {
-            outbound: Outbound::new(plane.outbound(service, None)),
+            outbound: way.outbound(service),
             clock: self.clock.clone(),
             random: self.random.clone(),
             state_dir: self.parts.data_dir.service(service)?,
@@ -209,15 +276,18 @@ impl Starting<'_> {
     }
 
     async fn platform_database(&self) -> Result<sqlx::postgres::PgConnectOptions> {
-        let endpoint = match &self.config.platform_database_url {
-            None => self.parts.servers.ensure(PLATFORM_SERVER).await?.admin().clone(),
-            Some(url) => {
-                let endpoint = Endpoint::parse(url)?;
-                migrate::run(Target::Platform, &mut migrate::connect(&endpoint).await?).await?;
-                endpoint
-            }
-        };
+        let endpoint = self.platform_endpoint().await?;
+        if self.config.platform_database_url.is_some() {
+            migrate::run(Target::Platform, &mut migrate::connect(&endpoint).await?).await?;
+        }
         Ok(common::db::options(&endpoint))
+    }
+
+    async fn platform_endpoint(&self) -> Result<Endpoint> {
+        match &self.config.platform_database_url {
+            None => Ok(self.parts.servers.ensure(PLATFORM_SERVER).await?.admin().clone()),
+            Some(url) => Endpoint::parse(url),
+        }
     }
 
     fn external(&self) -> Option<External> {

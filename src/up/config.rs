@@ -21,6 +21,10 @@ pub struct Config {
     /// A Supabase project folder: its config.toml, migrations and seed are used as they are.
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
+    /// Run the services as processes of their own, joined by sidecars and a control plane, as in production.
+    #[cfg(feature = "control")]
+    #[arg(long)]
+    pub mesh: bool,
     /// Print one JSON object with URLs and keys when everything serves.
     #[arg(long)]
     pub json: bool,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use base::{Secret, error};
 use jsonwebtoken::jwk::Jwk;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -110,7 +110,26 @@ pub struct Endpoint {
     pub tls: bool,
 }
 
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 impl Endpoint {
+    /// The libpq URL that [`Endpoint::parse`] reads as this; a socket's folder goes into the query, as libpq has it.
+    pub fn url(&self) -> Secret {
+        let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+        let Endpoint { host, port, database, user, password, tls } = self;
+        let login = format!("{}:{}", encode(user), encode(password.expose()));
+        let database = encode(database);
+        if host.starts_with('/') {
+            return Secret::new(format!(
+                "postgresql://{login}@/{database}?host={}&port={port}",
+                encode(host)
+            ));
+        }
+        let tls = if *tls { "?sslmode=require" } else { "" };
+        Secret::new(format!("postgresql://{login}@{host}:{port}/{database}{tls}"))
+    }
+
     /// Reads a `postgres://user:password@host:port/database` URL as libpq does; `?host=` may be a socket's folder.
     pub fn parse(url: &Secret) -> base::Result<Endpoint> {
         let wrong = |what: &str| error::BAD_REQUEST.error(format!("the database URL {what}"));
@@ -188,6 +207,30 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "A", "a.b", "a/b", "ä", "a b", &"a".repeat(41)] {
             assert!(bad.parse::<ProjectRef>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_its_url() {
+        let endpoint = Endpoint {
+            host: "/run/a b".to_owned(),
+            port: 7,
+            database: "d/1".to_owned(),
+            user: "u@x".to_owned(),
+            password: Secret::new("p&?%:ä"),
+            tls: false,
+        };
+
+        for endpoint in
+            [Endpoint { host: "db.example.com".to_owned(), tls: true, ..endpoint.clone() }, endpoint]
+        {
+            let read = Endpoint::parse(&endpoint.url()).unwrap();
+
+            assert_eq!((read.host, read.port, read.database), (endpoint.host, 7, "d/1".to_owned()));
+            assert_eq!(
+                (read.user, read.password.expose(), read.tls),
+                ("u@x".to_owned(), "p&?%:ä", endpoint.tls)
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 mod away;
 mod certificates;
 mod documents;
+mod installation;
 mod joining;
 mod push;
 mod replicas;

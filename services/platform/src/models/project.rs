@@ -2,9 +2,8 @@
 
 use base::error::OrInternal;
 use base::{Code, Error, Result, Secret, Timestamp};
-use common::project::{Endpoint, ProjectRef};
+use common::project::ProjectRef;
 use common::projects::PROJECT_NOT_FOUND;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -152,7 +151,7 @@ impl Platform {
         Ok(Access {
             anon_key: legacy("anon")?,
             service_role_key: Secret::new(legacy("service_role")?),
-            db_url: Secret::new(url(&owner)),
+            db_url: owner.url(),
             jwt_secret: shared,
             reference: project.reference,
             publishable_key: None,
@@ -252,20 +251,4 @@ fn taken(reference: &ProjectRef) -> Error {
 
 pub(super) fn not_found(reference: &ProjectRef) -> Error {
     PROJECT_NOT_FOUND.error(format!("no project {reference}"))
-}
-
-/// All but the unreserved characters of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// A libpq URL; a socket's folder goes into the query, as libpq has it.
-fn url(endpoint: &Endpoint) -> String {
-    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
-    let Endpoint { host, port, database, user, password, tls } = endpoint;
-    let login = format!("{}:{}", encode(user), encode(password.expose()));
-    let database = encode(database);
-    if host.starts_with('/') {
-        return format!("postgresql://{login}@/{database}?host={}&port={port}", encode(host));
-    }
-    let tls = if *tls { "?sslmode=require" } else { "" };
-    format!("postgresql://{login}@{host}:{port}/{database}{tls}")
 }
