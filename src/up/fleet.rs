@@ -177,12 +177,16 @@ impl Fleet {
         Ok(path)
     }
 
+    /// Whether every service has a stream, and those that are called are found.
     async fn has_joined(&self) -> bool {
-        let Ok(answer) = self.ask(Method::GET, "/endpoints", "").await else { return false };
-        let found = answer["endpoints"].as_array().cloned().unwrap_or_default();
-        // those of a start before this one are there until their leases end
-        let is_there = |service: &&str| found.iter().any(|one| one["service"] == **service);
-        CALLED.iter().all(|service| is_there(service)) && self.outbound("gateway").exists()
+        let Ok(status) = self.ask(Method::GET, "/status", "").await else { return false };
+        let proxies = status["proxies"].as_array().cloned().unwrap_or_default();
+        let has = |service: &str, is_found: bool| {
+            let is_it =
+                |proxy: &Value| proxy["service"] == service && proxy["presence"].is_object() == is_found;
+            proxies.iter().any(is_it)
+        };
+        CALLED.iter().all(|service| has(service, true)) && has("gateway", false)
     }
 
     async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) -> Result<()> {
