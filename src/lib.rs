@@ -7,15 +7,21 @@ pub mod child;
 pub mod cli;
 #[cfg(feature = "control")]
 mod control;
-#[cfg(feature = "up")]
+#[cfg(feature = "platform")]
 pub mod data_dir;
+#[cfg(feature = "platform")]
+mod default_project;
 pub mod exec_child;
+#[cfg(feature = "platform")]
+pub mod info;
 mod local_http;
 pub mod migrate;
 pub mod openapi;
-#[cfg(feature = "up")]
+#[cfg(feature = "platform")]
+mod platform_role;
+#[cfg(feature = "platform")]
 pub mod postgres;
-#[cfg(feature = "up")]
+#[cfg(feature = "platform")]
 pub mod provision;
 pub mod roles;
 mod sidecar;

@@ -23,6 +23,7 @@ pub(crate) async fn send(to: &Listen, method: Method, path: &str) -> io::Result<
 }
 
 /// The same with a body of JSON.
+#[cfg(feature = "control")]
 pub(crate) async fn send_json(
     to: &Listen,
     method: Method,

@@ -24,7 +24,8 @@ use shared::SharedServer;
 /// Makes and wakes the databases of projects. Cheap to clone.
 #[derive(Clone)]
 pub struct Provisioner {
-    servers: Servers,
+    /// Absent where each project's database is on a shared server.
+    servers: Option<Servers>,
     random: Random,
     /// The superuser's URL of the shared server.
     shared: Option<Secret>,
@@ -47,7 +48,7 @@ pub struct External {
 impl Provisioner {
     /// Uses `servers` for projects with a server of their own.
     pub fn new(
-        servers: Servers,
+        servers: Option<Servers>,
         shared: Option<Secret>,
         external: Option<External>,
         random: Random,
@@ -56,7 +57,7 @@ impl Provisioner {
     }
 
     async fn on_own_server(&self, reference: &ProjectRef) -> Result<Vec<Login>> {
-        let server = self.servers.ensure(reference.as_str()).await?;
+        let server = self.servers()?.ensure(reference.as_str()).await?;
         let mut connection = migrate::connect(server.admin()).await?;
         let place = place(&server);
         let mut logins = vec![Login { service: "admin", endpoint: server.admin().clone() }];
@@ -81,6 +82,14 @@ impl Provisioner {
         execute(&mut connection, "ALTER DATABASE postgres OWNER TO postgres".to_owned()).await?;
         connection.close().await.or_internal()?;
         Ok(logins)
+    }
+
+    fn servers(&self) -> Result<&Servers> {
+        self.servers.as_ref().ok_or_else(|| {
+            BAD_REQUEST
+                .error("no servers are started here for placement `server`")
+                .with_hint("make the project on the shared server: --shared")
+        })
     }
 
     fn shared_server(&self) -> Result<SharedServer> {
@@ -144,7 +153,7 @@ impl Provision for Provisioner {
             let is_ours = self.external.as_ref().is_some_and(|external| external.migrate);
             match placement {
                 Placement::Server => {
-                    let server = self.servers.ensure(reference.as_str()).await?;
+                    let server = self.servers()?.ensure(reference.as_str()).await?;
                     return Ok(Some(place(&server)));
                 }
                 Placement::External if !is_ours => {}

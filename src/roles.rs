@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::telemetry::Metrics;
 
 /// How long requests in flight may take after SIGTERM.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// What every role is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,7 +57,7 @@ impl FromStr for Socket {
 }
 
 impl Role {
-    fn dependencies(&self, tasks: &Tasks) -> Result<Dependencies> {
+    pub(crate) fn dependencies(&self, tasks: &Tasks) -> Result<Dependencies> {
         use std::os::unix::fs::DirBuilderExt;
         let builder = &mut std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&self.state_dir).or_internal()?;
@@ -71,7 +71,7 @@ impl Role {
         })
     }
 
-    async fn listener(&self) -> Result<Listener> {
+    pub(crate) async fn listener(&self) -> Result<Listener> {
         match &self.serve {
             Socket::Unix(path) => Listener::unix(path).or_internal(),
             Socket::Tcp(addr) => Listener::tcp(*addr).await.or_internal(),

@@ -3,15 +3,13 @@
 mod config;
 #[cfg(feature = "control")]
 mod fleet;
-mod info;
 mod listeners;
 
 pub use config::Config;
-pub use info::Info;
 
 use std::time::Duration;
 
-use base::{Clock, Random, Result};
+use base::{Clock, Random, Result, Secret};
 use common::project::{Endpoint, ProjectRef};
 use common::service::Tasks;
 use common::{Dependencies, Outbound, Projects, Service};
@@ -20,11 +18,12 @@ use mesh::DataPlane;
 use mesh::observe::Observer;
 use mesh::resource::Mesh;
 use platform::Platform;
-use platform::models::project::NewProject;
-use platform::provision::{Login, Placement};
+use platform::models::project::Access;
+use platform::provision::Placement;
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::DataDir;
+pub use crate::info::Info;
 use crate::migrate::{self, Target};
 use crate::provision::{Embedded, External, PLATFORM_SERVER, Provisioner, Servers};
 use crate::telemetry::Metrics;
@@ -124,6 +123,21 @@ fn embedded(config: &Config, data_dir: &DataDir) -> Result<Embedded> {
     })
 }
 
+fn info(listeners: &Listeners, data_dir: &DataDir, access: Access, token: &Secret) -> Info {
+    let console = listeners::url(&listeners.console);
+    Info {
+        url: listeners::url(&listeners.gateway),
+        anon_key: access.anon_key,
+        service_role_key: access.service_role_key,
+        jwt_secret: access.jwt_secret,
+        db_url: access.db_url,
+        console_url: Secret::new(format!("{console}/?token={}", token.expose())),
+        probes_url: listeners.probes_url().to_owned(),
+        metrics_url: format!("{}/metrics", listeners::url(&listeners.metrics)),
+        data_dir: data_dir.path().to_owned(),
+    }
+}
+
 /// The binary that starts further processes.
 fn executable(config: &Config) -> Result<std::path::PathBuf> {
     use base::error::OrInternal;
@@ -192,7 +206,7 @@ impl Starting<'_> {
 
         let token = self.parts.data_dir.console_token(&self.random)?;
         let access = platform.access(&ProjectRef::default_project()).await?;
-        let info = Info::new(&listeners, &self.parts.data_dir, access, &token);
+        let info = info(&listeners, &self.parts.data_dir, access, &token);
         let metrics = shared.metrics;
         let doors = listeners::Doors {
             gateway,
@@ -271,7 +285,7 @@ impl Starting<'_> {
         early?;
         let shared = self.config.shared_database_url.clone();
         let provisioner =
-            Provisioner::new(self.parts.servers.clone(), shared, self.external(), self.random.clone());
+            Provisioner::new(Some(self.parts.servers.clone()), shared, self.external(), self.random.clone());
         Ok(Platform::open(platform::connect(own?).await?, master, Box::new(provisioner), deps))
     }
 
@@ -298,33 +312,9 @@ impl Starting<'_> {
     /// The project that is there from the first start, as the command line and the folder want it today.
     async fn ensure_default(&self, platform: &Platform) -> Result<()> {
         let reference = ProjectRef::default_project();
-        let placement =
-            if self.config.database_url.is_some() { Placement::External } else { Placement::Server };
-        match platform.find(&reference).await? {
-            None => {
-                let name = reference.to_string();
-                let jwt_secret = self.config.jwt_secret.clone();
-                platform
-                    .create(NewProject { reference: reference.clone(), name, placement, jwt_secret })
-                    .await?;
-            }
-            Some(project) if project.placement != placement => {
-                return Err(base::error::BAD_REQUEST
-                    .error("this data folder was started with a different kind of database")
-                    .with_hint("give --database-url as before, or choose another --data-dir"));
-            }
-            Some(_) => {}
-        }
-        if let Some(url) = &self.config.database_url {
-            let endpoint = Endpoint::parse(url)?;
-            let services = ["auth", "data", "storage", "owner", "admin"];
-            let logins = services.map(|service| Login { service, endpoint: endpoint.clone() });
-            platform.set_logins(&reference, &logins).await?;
-        }
-        platform.wake(&reference).await?;
-        if let Some(secret) = &self.config.jwt_secret {
-            platform.set_shared_secret(&reference, secret).await?;
-        }
+        let url = self.config.database_url.as_ref();
+        let placement = if url.is_some() { Placement::External } else { Placement::Server };
+        crate::default_project::ensure(platform, placement, url, self.config.jwt_secret.as_ref()).await?;
         match &self.workdir {
             Some(workdir) => self.apply_workdir(platform, &reference, workdir).await,
             None => Ok(()),

@@ -20,7 +20,6 @@ use clap::{Parser, Subcommand};
 
 use crate::exec_child::ExecChild;
 use crate::migrate::{self, Target};
-use crate::roles::{self, Role};
 use crate::telemetry::LogFormat;
 pub(crate) use sidecar::Program;
 
@@ -60,7 +59,7 @@ pub enum Command {
     Gateway {
         /// Where it serves and how it calls others.
         #[command(flatten)]
-        role: Role,
+        role: crate::roles::Role,
         /// Its own flags.
         #[command(flatten)]
         config: gateway::Config,
@@ -70,7 +69,7 @@ pub enum Command {
     Auth {
         /// Where it serves and how it calls others.
         #[command(flatten)]
-        role: Role,
+        role: crate::roles::Role,
         /// Its own flags.
         #[command(flatten)]
         config: auth::Config,
@@ -80,7 +79,7 @@ pub enum Command {
     Data {
         /// Where it serves and how it calls others.
         #[command(flatten)]
-        role: Role,
+        role: crate::roles::Role,
         /// Its own flags.
         #[command(flatten)]
         config: data::Config,
@@ -90,10 +89,20 @@ pub enum Command {
     Storage {
         /// Where it serves and how it calls others.
         #[command(flatten)]
-        role: Role,
+        role: crate::roles::Role,
         /// Its own flags.
         #[command(flatten)]
         config: storage::Config,
+    },
+    /// Run the platform service alone, beside its sidecar.
+    #[cfg(feature = "platform")]
+    Platform {
+        /// Where it serves and how it calls others.
+        #[command(flatten)]
+        role: crate::roles::Role,
+        /// Its own flags.
+        #[command(flatten)]
+        config: Box<crate::platform_role::Config>,
     },
     /// Run a replica of the control plane.
     #[cfg(feature = "control")]
@@ -142,15 +151,21 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         #[cfg(feature = "up")]
         Command::Projects(projects) => projects.run().await,
         #[cfg(feature = "gateway")]
-        Command::Gateway { role, config } => roles::run_gateway(role, config).await,
+        Command::Gateway { role, config } => crate::roles::run_gateway(role, config).await,
         #[cfg(feature = "auth")]
-        Command::Auth { role, config } => roles::run(role, async |deps| auth::start(config, deps)).await,
+        Command::Auth { role, config } => {
+            crate::roles::run(role, async |deps| auth::start(config, deps)).await
+        }
         #[cfg(feature = "data")]
-        Command::Data { role, config } => roles::run(role, async |deps| data::start(config, deps)).await,
+        Command::Data { role, config } => {
+            crate::roles::run(role, async |deps| data::start(config, deps)).await
+        }
         #[cfg(feature = "storage")]
         Command::Storage { role, config } => {
-            roles::run(role, async |deps| storage::start(config, deps)).await
+            crate::roles::run(role, async |deps| storage::start(config, deps)).await
         }
+        #[cfg(feature = "platform")]
+        Command::Platform { role, config } => crate::platform_role::run(role, *config).await,
         #[cfg(feature = "control")]
         Command::Control { config, json } => crate::control::run(*config, json).await,
         #[cfg(feature = "control")]

@@ -10,4 +10,5 @@ mod joining;
 mod push;
 mod replicas;
 mod revocation;
+mod roles;
 mod support;

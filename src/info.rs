@@ -3,11 +3,7 @@
 use std::path::PathBuf;
 
 use base::Secret;
-use platform::models::project::Access;
 use serde::{Deserialize, Serialize};
-
-use super::listeners::{Listeners, url};
-use crate::data_dir::DataDir;
 
 /// The object that `up --json` and `status --json` print. Only the owner of the data folder can ask for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,20 +29,6 @@ pub struct Info {
 }
 
 impl Info {
-    pub(super) fn new(listeners: &Listeners, data_dir: &DataDir, access: Access, token: &Secret) -> Info {
-        Info {
-            url: url(&listeners.gateway),
-            anon_key: access.anon_key,
-            service_role_key: access.service_role_key,
-            jwt_secret: access.jwt_secret,
-            db_url: access.db_url,
-            console_url: Secret::new(format!("{}/?token={}", url(&listeners.console), token.expose())),
-            probes_url: listeners.probes_url().to_owned(),
-            metrics_url: format!("{}/metrics", url(&listeners.metrics)),
-            data_dir: data_dir.path().to_owned(),
-        }
-    }
-
     /// For people: URLs, where the keys are, and the first lines of an app.
     pub fn table(&self) -> String {
         format!(
