@@ -101,7 +101,7 @@ async fn start(mesh: Mesh, steering: Option<&Steering>) -> Result<Sidecar> {
     let proxy = Sidecar::start(mesh, given).await?;
     if let Some(steering) = steering {
         let _ = steering.observer.set(proxy.observer());
-        steering.agents.attach(proxy.applier());
+        steering.agents.attach(&proxy);
     }
     Ok(proxy)
 }

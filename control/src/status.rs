@@ -30,10 +30,10 @@ pub(crate) struct Proxy {
     pub(crate) edges: Vec<Edge>,
     /// How long that minute was.
     pub(crate) millis: u64,
-    /// What is under way at its program, and what waits to be sent.
+    /// What its program has under way.
     pub(crate) running: usize,
-    /// What waits to be sent.
-    pub(crate) waiting: usize,
+    /// Its calls that wait for a place, by the service that they are for.
+    pub(crate) waiting: BTreeMap<String, usize>,
     #[serde(skip)]
     summaries: VecDeque<Summary>,
     /// Which stream: of one process there may be an old one that is not over yet.
@@ -79,8 +79,8 @@ impl Proxies {
 
 impl Proxy {
     /// Adds what it saw since it last told; what is older than a minute is forgotten.
-    pub(crate) fn saw(&mut self, summary: Summary) {
-        (self.running, self.waiting) = (summary.running, summary.waiting);
+    pub(crate) fn saw(&mut self, mut summary: Summary) {
+        (self.running, self.waiting) = (summary.running, std::mem::take(&mut summary.waiting));
         self.summaries.push_back(summary);
         if self.summaries.len() > KEPT {
             self.summaries.pop_front();

@@ -3,6 +3,7 @@
 //! What the program sees is the same whether the caller is in this process or behind mTLS: no extension of the
 //! caller's, `Host` set to the service's mesh name, `x-meshbase-peer` from the identity and from nothing else.
 
+mod admission;
 mod live;
 mod program;
 mod tunnel;
@@ -16,6 +17,7 @@ use base::{Request, Response};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
 
 use crate::body::{self, Pace};
 use crate::classify::{Class, classify};
@@ -26,13 +28,12 @@ use crate::outbound::NEVER;
 use crate::plane::DataPlane;
 use crate::policy::Verdict;
 use crate::record::Record;
-use crate::resilience::adaptive::Admitted;
 use crate::resilience::deadline;
-use crate::resilience::limits::{Held, Refusal};
 use crate::resource::Kind;
 use crate::sever::Shears;
 use crate::snapshot::{Route, Service};
 use crate::{Cause, hop, rescue, target};
+use admission::Admission;
 use live::Live;
 pub(crate) use program::Program;
 
@@ -48,17 +49,15 @@ struct Stack {
     plane: DataPlane,
     name: Name,
     program: Program,
-}
-
-/// What a request holds while it is in the program.
-struct Admission {
-    _limits: Held,
-    adaptive: Option<Admitted>,
+    /// What the program has.
+    under_way: TaskTracker,
 }
 
 impl Inbound {
     pub(crate) fn new(plane: DataPlane, name: &str, program: Program) -> Inbound {
-        Inbound(Arc::new(Stack { plane, name: name.into(), program }))
+        let name = Name::from(name);
+        let under_way = plane.0.program(&name);
+        Inbound(Arc::new(Stack { plane, name, program, under_way }))
     }
 
     pub(crate) fn local<S>(plane: DataPlane, name: &str, service: S) -> Inbound
@@ -206,51 +205,6 @@ impl Inbound {
             });
         }
         verdict != Verdict::Denied
-    }
-
-    /// What the service's limits and its load allow.
-    fn admit(
-        &self,
-        service: &Service,
-        route: &Route,
-        peer: &Identity,
-        request: &Request,
-    ) -> Result<Admission, Response> {
-        let plane = &self.0.plane.0;
-        let limits = if service.limits.is_empty() {
-            Held::default()
-        } else {
-            let project = request.headers().get(header::PROJECT).and_then(|value| value.to_str().ok());
-            let head = Head::of(request, request.uri().path());
-            let limits = self.limited(service, route, peer, &head, project);
-            limits.map_err(|refusal| refusal.response())?
-        };
-        let adaptive = match &service.adaptive {
-            None => None,
-            Some(adaptive) => Some(adaptive.enter().ok_or_else(|| {
-                let service = self.0.name.clone();
-                plane.observe(&Event::Shed { side: Side::Inbound, service, reason: Reason::Adaptive });
-                overloaded()
-            })?),
-        };
-        Ok(Admission { _limits: limits, adaptive })
-    }
-
-    /// What the service's limits allow.
-    fn limited(
-        &self,
-        service: &Service,
-        route: &Route,
-        peer: &Identity,
-        head: &Head<'_>,
-        project: Option<&str>,
-    ) -> Result<Held, Refusal> {
-        let plane = &self.0.plane.0;
-        let held = service.limits.enter(head, peer, &route.name, project, plane.parts.clock.now());
-        held.inspect_err(|refusal| {
-            let (service, limit) = (self.0.name.clone(), refusal.limit.clone());
-            plane.observe(&Event::Limited { service, limit });
-        })
     }
 
     /// The request as the program sees it. Returns its id.

@@ -50,4 +50,4 @@ pub use cause::Cause;
 pub use identity::Identity;
 pub use inbound::Inbound;
 pub use outbound::Outbound;
-pub use plane::{DataPlane, Parts};
+pub use plane::{DataPlane, Load, Parts};

@@ -1,6 +1,6 @@
 //! The data plane of one process: the configuration in force, the services that are in this process, the observer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, Guard};
@@ -30,11 +30,22 @@ pub(crate) struct Plane {
     locals: ArcSwap<HashMap<Name, Inbound>>,
     /// The callers, each of which keeps ways to services.
     callers: Mutex<Vec<Weak<Stack>>>,
+    /// By service, the requests and connections that its program here has.
+    programs: Mutex<HashMap<Name, TaskTracker>>,
     pub(crate) parts: Parts,
     pub(crate) blame: Blame,
     pub(crate) dice: Dice,
     /// Connections that left HTTP.
     pub(crate) joined: TaskTracker,
+}
+
+/// How much a service has to do at one moment, as its proxy sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests and connections that its program has; of a service without one, its own calls under way.
+    pub running: usize,
+    /// Its calls that wait for a place, by the service that they are for.
+    pub waiting: BTreeMap<String, usize>,
 }
 
 /// What a data plane is given.
@@ -73,6 +84,7 @@ impl DataPlane {
             changes: watch::Sender::new(()),
             locals: ArcSwap::default(),
             callers: Mutex::default(),
+            programs: Mutex::default(),
             dice: Dice::new(parts.seed),
             blame: Blame::default(),
             joined: TaskTracker::new(),
@@ -110,6 +122,25 @@ impl DataPlane {
     /// The outbound stack of `source`, a service's name, which proves its identity with `credentials` if it has any.
     pub fn outbound(&self, source: &str, credentials: Option<Credentials>) -> Outbound {
         Outbound::new(self.clone(), source, credentials)
+    }
+
+    /// How much `service` has to do now.
+    pub fn load(&self, service: &str) -> Load {
+        let mut load = Load::default();
+        let callers: Vec<_> = self.0.callers().iter().filter_map(Weak::upgrade).collect();
+        for stack in callers.iter().filter(|stack| &*stack.source == service) {
+            for cluster in stack.clusters() {
+                let (running, waiting) = cluster.gate.load();
+                load.running += running;
+                if waiting > 0 {
+                    *load.waiting.entry(cluster.name.to_string()).or_default() += waiting;
+                }
+            }
+        }
+        if let Some(program) = self.0.programs().get(service) {
+            load.running = program.len();
+        }
+        load
     }
 
     /// Puts the inbound stack before a service in this process, and lets others find it.
@@ -154,6 +185,15 @@ impl Plane {
 
     fn callers(&self) -> MutexGuard<'_, Vec<Weak<Stack>>> {
         self.callers.lock().expect("no holder of this lock panics")
+    }
+
+    /// Counts what the program of `service` has.
+    pub(crate) fn program(&self, service: &Name) -> TaskTracker {
+        self.programs().entry(service.clone()).or_default().clone()
+    }
+
+    fn programs(&self) -> MutexGuard<'_, HashMap<Name, TaskTracker>> {
+        self.programs.lock().expect("no holder of this lock panics")
     }
 
     pub(crate) fn local(&self, service: &str) -> Option<Inbound> {

@@ -346,7 +346,7 @@ impl Sidecar {
     }
 
     /// The same for a source of configuration that lives beside the proxy.
-    pub fn applier(&self) -> impl Fn(Mesh) -> Result<()> + Send + Sync + 'static {
+    pub(crate) fn applier(&self) -> impl Fn(Mesh) -> Result<()> + Send + Sync + 'static {
         let (plane, metrics) = (self.plane.clone(), self.metrics.clone());
         move |mesh| apply(&plane, &metrics, mesh)
     }

@@ -146,10 +146,13 @@ impl Control {
     pub(super) async fn demand(&self) -> Result<Value> {
         let mut services: BTreeMap<String, [usize; 3]> = BTreeMap::new();
         for proxy in self.everywhere().await? {
-            let [instances, running, waiting] = services.entry(proxy.service.clone()).or_default();
+            let [instances, running, _] = services.entry(proxy.service.clone()).or_default();
             *instances += usize::from(proxy.presence.is_some());
             *running += proxy.running;
-            *waiting += proxy.waiting;
+            // who waits is at the caller, what it waits for is more of the service
+            for (service, count) in proxy.waiting {
+                services.entry(service).or_default()[2] += count;
+            }
         }
         let shown = services.into_iter().map(|(service, [instances, running, waiting])| {
             (service, json!({ "instances": instances, "running": running, "waiting": waiting }))

@@ -45,6 +45,7 @@ impl Inbound {
             return Err(Cause::NotAllowed);
         }
         let _held = self.limited(&service, route, peer, &live.head(), None).map_err(|_| Cause::Overloaded)?;
+        let _under_way = stack.under_way.token();
         let program = stack.program.open().await?;
         let (side, destination) = (Side::Inbound, stack.name.clone());
         let joint = Joint { side, destination, idle, life: NEVER, cut: None };

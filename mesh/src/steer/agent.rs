@@ -1,6 +1,6 @@
 //! The workloads of one proxy under one control plane.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,12 +18,14 @@ use super::held::Held;
 use super::identify::Joining;
 use super::renew::Keeper;
 use super::tally::Tally;
-use super::{ENDPOINTS, FromProxy, Presence, Resource, TELEMETRY, stream};
+use super::{FromProxy, Presence, stream};
+use crate::DataPlane;
 use crate::balance::Dice;
 use crate::discover::Resolve;
 use crate::identity::Credentials;
 use crate::observe::{Event, Name, Observer};
 use crate::resource::{self, Mesh};
+use crate::sidecar::Sidecar;
 
 /// The pauses between two tries to reach the control plane.
 pub(super) const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
@@ -57,14 +59,19 @@ pub(super) struct Shared {
     tally: Tally,
     /// By workload. Locked while a push is taken, so that two are never taken at once.
     held: Mutex<BTreeMap<Name, Held>>,
-    apply: Mutex<Option<Apply>>,
+    attached: Mutex<Option<Attached>>,
     observer: Observer,
     dice: Dice,
     ended: CancellationToken,
     tasks: TaskTracker,
 }
 
-type Apply = Arc<dyn Fn(Mesh) -> Result<()> + Send + Sync>;
+/// The proxy, once it runs.
+#[derive(Clone)]
+pub(super) struct Attached {
+    pub(super) apply: Arc<dyn Fn(Mesh) -> Result<()> + Send + Sync>,
+    plane: DataPlane,
+}
 
 /// One workload.
 pub(super) struct Workload {
@@ -74,7 +81,7 @@ pub(super) struct Workload {
     pub(super) presence: watch::Sender<Option<Advertised>>,
     pub(super) left: watch::Sender<bool>,
     /// Whether everything that it should have was pushed once.
-    complete: watch::Sender<bool>,
+    pub(super) complete: watch::Sender<bool>,
 }
 
 /// Where peers find a workload.
@@ -133,7 +140,7 @@ impl Agents {
             directory: Directory::new(held.values().flat_map(Held::all_endpoints).collect::<Vec<_>>()),
             tally: Tally::new(),
             held: Mutex::new(held),
-            apply: Mutex::new(None),
+            attached: Mutex::new(None),
             observer,
             dice,
             ended: CancellationToken::new(),
@@ -188,18 +195,18 @@ impl Agents {
         self.0.tally.observer()
     }
 
-    /// Has `apply` called with each configuration from now on, the one that is known first.
-    pub fn attach(&self, apply: impl Fn(Mesh) -> Result<()> + Send + Sync + 'static) {
+    /// Has `proxy` take each configuration from now on, the one that is known first, and tells of its load.
+    pub fn attach(&self, proxy: &Sidecar) {
         let held = self.0.held();
-        let apply: Apply = Arc::new(apply);
+        let attached = Attached { apply: Arc::new(proxy.applier()), plane: proxy.plane().clone() };
         // what was pushed between the start and now; what cannot be applied is told by who applies
-        let _ = apply(self.0.composed(&held));
+        let _ = (attached.apply)(self.0.composed(&held));
         for workload in &self.0.workloads {
             let identity = workload.keeper.identity.clone();
             let expires_at = workload.keeper.credentials.expires_at();
             self.0.observer.observe(&Event::CertificateLoaded { identity, expires_at });
         }
-        *self.0.apply.lock().expect("no holder of this lock panics") = Some(apply);
+        *self.0.attached.lock().expect("no holder of this lock panics") = Some(attached);
     }
 
     /// Has the workloads that have programs found by others, at `port` of the inbound door.
@@ -275,119 +282,22 @@ impl Shared {
     }
 
     pub(super) fn summary(&self, workload: &Workload, now: Instant) -> FromProxy {
-        FromProxy::Saw(self.tally.take(&workload.service, now))
+        let attached = self.attached();
+        let load = attached.map(|attached| attached.plane.load(&workload.service)).unwrap_or_default();
+        FromProxy::Saw(self.tally.take(&workload.service, load, now))
     }
 
-    /// Takes what was pushed to `workload`: all of it, or what of it can be in force. Returns what is not, and why.
-    ///
-    /// It compiles the configuration: call it where that may take its time.
-    pub(super) fn take(
-        &self,
-        workload: &Workload,
-        set: &BTreeMap<String, Resource>,
-        removed: &BTreeSet<String>,
-        complete: bool,
-    ) -> BTreeMap<String, String> {
-        let mut all = self.held();
-        let mut rejected = BTreeMap::new();
-        let before = all.get(&workload.service).cloned().unwrap_or_default();
-        let mut next = before.clone();
-        for (key, resource) in set {
-            if let Err(reason) = self.set(workload, &mut next, key, resource) {
-                rejected.insert(key.clone(), reason);
-            }
-        }
-        removed.iter().for_each(|key| next.remove(key));
-        let touched = |key: &&String| !key.starts_with(ENDPOINTS) && next.get(key) != before.get(key);
-        let changed: Vec<String> = set.keys().chain(removed).filter(touched).cloned().collect();
-        if !changed.is_empty() {
-            all.insert(workload.service.clone(), next.clone());
-            if self.apply(&all).is_err() {
-                // one by one: the bad ones stay as they were
-                rejected.extend(self.apply_each(&mut all, workload, &before, &next, &changed));
-                next = all[&workload.service].clone();
-            }
-        }
-        for key in set.keys().filter_map(|key| key.strip_prefix(ENDPOINTS)) {
-            if let Some(found) = next.endpoints(key) {
-                self.directory.tell(key, found);
-            }
-        }
-        if let Err(error) = workload.keeper.state.keep_resources(next.resources()) {
-            tracing::warn!(%error, "the last good configuration was not kept on disk");
-        }
-        all.insert(workload.service.clone(), next);
-        if complete {
-            workload.complete.send_replace(true);
-        }
-        rejected
+    pub(super) fn attached(&self) -> Option<Attached> {
+        self.attached.lock().expect("no holder of this lock panics").clone()
     }
 
-    fn set(
-        &self,
-        workload: &Workload,
-        next: &mut Held,
-        key: &str,
-        resource: &Resource,
-    ) -> Result<(), String> {
-        let attached = self.apply.lock().expect("no holder of this lock panics").is_some();
-        let news = next.get(key).map(|held| &held.body) != Some(&resource.body);
-        if key == TELEMETRY && attached && news {
-            return Err("it is taken at the next start of the proxy".to_owned());
-        }
-        next.set(key, resource)?;
-        match next.roots().filter(|_| key == super::ROOTS) {
-            Some(roots) => workload.keeper.take_roots(&roots),
-            None => Ok(()),
-        }
-    }
-
-    fn apply_each(
-        &self,
-        all: &mut BTreeMap<Name, Held>,
-        workload: &Workload,
-        before: &Held,
-        next: &Held,
-        changed: &[String],
-    ) -> BTreeMap<String, String> {
-        let mut rejected = BTreeMap::new();
-        all.insert(workload.service.clone(), with_endpoints_of(before, next));
-        for key in changed {
-            let held = all.get_mut(&workload.service).expect("it was put there above");
-            held.put_back(key, next.get(key).cloned());
-            if let Err(error) = self.apply(all) {
-                let held = all.get_mut(&workload.service).expect("it was put there above");
-                held.put_back(key, before.get(key).cloned());
-                rejected.insert(key.clone(), error.message.into_owned());
-            }
-        }
-        rejected
-    }
-
-    fn apply(&self, all: &BTreeMap<Name, Held>) -> Result<()> {
-        let apply = self.apply.lock().expect("no holder of this lock panics").clone();
-        match apply {
-            Some(apply) => apply(self.composed(all)),
-            None => Ok(()),
-        }
-    }
-
-    fn composed(&self, all: &BTreeMap<Name, Held>) -> Mesh {
+    pub(super) fn composed(&self, all: &BTreeMap<Name, Held>) -> Mesh {
         let mut mesh = Mesh { sidecar: Some(self.sidecar.clone()), ..Mesh::of(&self.trust_domain) };
         all.values().for_each(|held| held.add_to(&mut mesh));
         mesh
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<Name, Held>> {
+    pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<Name, Held>> {
         self.held.lock().expect("no holder of this lock panics")
     }
-}
-
-/// `before` with the endpoint sets of `next`.
-fn with_endpoints_of(before: &Held, next: &Held) -> Held {
-    let mut held = before.clone();
-    for (key, resource) in next.resources().iter().filter(|(key, _)| key.starts_with(ENDPOINTS)) {
-        held.put_back(key, Some(resource.clone()));
-    }
-    held
 }

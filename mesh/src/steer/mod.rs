@@ -13,6 +13,7 @@ mod directory;
 mod held;
 mod identify;
 mod join;
+mod push;
 mod renew;
 mod state;
 mod stream;
@@ -146,10 +147,11 @@ pub struct Summary {
     pub millis: u64,
     /// The edges that had calls.
     pub edges: Vec<Edge>,
-    /// What is under way at the workload's program now.
+    /// Requests and connections that the workload's program has now; without a program, its calls under way.
     pub running: usize,
-    /// What waits to be sent to others now.
-    pub waiting: usize,
+    /// Its calls that wait for a place now, by the service that they are for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waiting: BTreeMap<String, usize>,
 }
 
 /// Calls from the workload to one service by one route.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Edge, Summary};
+use crate::Load;
 use crate::observe::{Event, Exchange, Name, Observer, Side};
 
 /// Latencies by powers of two of a millisecond; the last part is everything above 16 s.
@@ -58,8 +59,8 @@ impl Tally {
         count.latency[part(exchange.head)] += 1;
     }
 
-    /// Takes what `workload` has to tell: its calls to others and others' calls to it.
-    pub(super) fn take(&self, workload: &Name, now: Instant) -> Summary {
+    /// Takes what `workload` has to tell: its calls to others and others' calls to it, and its `load` as it is now.
+    pub(super) fn take(&self, workload: &Name, load: Load, now: Instant) -> Summary {
         let mut counts = self.0.lock().expect("no holder of this lock panics");
         let since = counts.since.insert(workload.clone(), now).unwrap_or(now);
         let is_its = |side: &Side, source: &Name, destination: &Name| match side {
@@ -79,7 +80,7 @@ impl Tally {
         };
         let edges = taken.map(edge).collect();
         let millis = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX);
-        Summary { millis, edges, running: 0, waiting: 0 }
+        Summary { millis, edges, running: load.running, waiting: load.waiting }
     }
 }
 
@@ -104,18 +105,20 @@ mod tests {
             observer.observe(&Event::Ended(exchange));
         };
         let (now, gateway, data) = (Instant::now(), Name::from("gateway"), Name::from("data"));
-        tally.take(&gateway, now);
+        tally.take(&gateway, Load::default(), now);
         ended(Side::Outbound, 1);
         ended(Side::Outbound, 3);
         ended(Side::Inbound, 1);
 
-        let told = tally.take(&gateway, now + Duration::from_secs(5));
+        let load = Load { running: 2, ..Load::default() };
+        let told = tally.take(&gateway, load, now + Duration::from_secs(5));
 
         let [edge] = &told.edges[..] else { panic!("{told:?}") };
         assert_eq!((edge.source.as_str(), edge.destination.as_str(), edge.requests), ("gateway", "data", 2));
         assert_eq!((edge.latency[0], edge.latency[2], told.millis), (1, 1, 5000));
-        assert!(tally.take(&gateway, now).edges.is_empty(), "told once");
-        assert_eq!(tally.take(&data, now).edges[0].side, "inbound");
+        assert_eq!(told.running, 2);
+        assert!(tally.take(&gateway, Load::default(), now).edges.is_empty(), "told once");
+        assert_eq!(tally.take(&data, Load::default(), now).edges[0].side, "inbound");
     }
 
     #[test]

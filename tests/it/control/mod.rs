@@ -4,6 +4,7 @@
 
 mod away;
 mod certificates;
+mod demand;
 mod documents;
 mod installation;
 mod joining;
