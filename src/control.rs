@@ -1,7 +1,5 @@
 //! `meshbase control`: one replica of the control plane.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,14 +8,16 @@ use axum::routing::get;
 use base::error::{BAD_REQUEST, OrInternal};
 use base::seal::MasterKey;
 use base::serve::{Listener, serve};
-use base::{Clock, Random, Result, Secret};
+use base::{Clock, Random, Result};
 use common::project::Endpoint;
+use control::bootstrap::Bootstrap;
 use control::{Config, Control, Listeners};
 use http::StatusCode;
 use tokio::sync::watch;
 
 use crate::migrate::{self, Target};
 use crate::roles::stop_signal;
+use crate::secret_file;
 
 /// How long a probe may be answered when we stop.
 const GRACE: Duration = Duration::from_secs(1);
@@ -38,6 +38,8 @@ pub(crate) async fn run(config: Config, json: bool) -> Result<()> {
     let stop = stop_signal();
     let (clock, random) = (Clock::system(), Random::system());
     let master = master_key(&config.master_key, &random)?;
+    let store = store(&config)?;
+    let bootstrap = config.bootstrap.as_deref().map(Bootstrap::read).transpose()?;
     let listeners = Listeners {
         control: tcp(config.listen, "--listen").await?,
         join: tcp(config.join_listen, "--join-listen").await?,
@@ -53,7 +55,7 @@ pub(crate) async fn run(config: Config, json: bool) -> Result<()> {
     let (phase, ready) = watch::channel(None::<watch::Receiver<bool>>);
     let probes = tokio::spawn(serve(probes, router(ready), stop.clone(), GRACE));
     let migrated = async {
-        while let Err(error) = migrated(&config).await {
+        while let Err(error) = migrated(&store).await {
             tracing::warn!(error = %base::error::chain(&error), "the store does not answer yet");
             tokio::time::sleep(RETRY).await;
         }
@@ -62,8 +64,8 @@ pub(crate) async fn run(config: Config, json: bool) -> Result<()> {
         () = migrated => {}
         () = stop.cancelled() => return Ok(()),
     }
-    let database = common::db::options(&Endpoint::parse(&config.database_url)?);
-    let control = Control::open(config, database, master, clock, random).await?;
+    let database = common::db::options(&store);
+    let control = Control::open(config, bootstrap.as_ref(), database, master, clock, random).await?;
     phase.send_replace(Some(control.ready()));
     if json {
         println!("{}", serde_json::to_string(&addresses).or_internal()?);
@@ -74,9 +76,18 @@ pub(crate) async fn run(config: Config, json: bool) -> Result<()> {
     Ok(())
 }
 
-async fn migrated(config: &Config) -> Result<()> {
-    let endpoint = Endpoint::parse(&config.database_url)?;
-    migrate::run(Target::Control, &mut migrate::connect(&endpoint).await?).await
+/// Where the store is.
+fn store(config: &Config) -> Result<Endpoint> {
+    let url = match (&config.database_url, &config.database_url_file) {
+        (Some(url), _) => url.clone(),
+        (None, Some(file)) => secret_file::read(file)?,
+        (None, None) => return Err(BAD_REQUEST.error("there is no --database-url")),
+    };
+    Endpoint::parse(&url)
+}
+
+async fn migrated(store: &Endpoint) -> Result<()> {
+    migrate::run(Target::Control, &mut migrate::connect(store).await?).await
 }
 
 /// Alive as long as it runs, ready while the store answers.
@@ -105,20 +116,18 @@ async fn tcp(address: std::net::SocketAddr, flag: &str) -> Result<Listener> {
     })
 }
 
-/// The key in `path`, made if it is not there. Replicas share the file: of two that begin at once one makes it.
+/// The key in `path`, made if it is not there. Replicas share the file: of two that begin at once one makes it, and
+/// nobody reads half of it.
 fn master_key(path: &Path, random: &Random) -> Result<MasterKey> {
     let unusable = |error: std::io::Error| {
         BAD_REQUEST.error(format!("the master key in {} cannot be used: {error}", path.display()))
     };
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            let key = MasterKey::generate(random);
-            file.write_all(key.expose().as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
-            MasterKey::parse(&key)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            MasterKey::parse(&Secret::new(std::fs::read_to_string(path).map_err(unusable)?.trim()))
-        }
-        Err(error) => Err(unusable(error)),
+    if !path.exists() {
+        let fresh = path.with_extension(random.uuid().to_string());
+        secret_file::write(&fresh, MasterKey::generate(random).expose().as_bytes()).map_err(unusable)?;
+        let linked = std::fs::hard_link(&fresh, path);
+        std::fs::remove_file(&fresh).map_err(unusable)?;
+        linked.or_else(|error| if path.exists() { Ok(()) } else { Err(unusable(error)) })?;
     }
+    MasterKey::parse(&secret_file::read(path)?)
 }

@@ -6,7 +6,6 @@
 //! ```
 
 use std::fs::{DirBuilder, File, TryLockError};
-use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use base::secret::sha256_hex;
 use base::{Code, Random, Result, Secret};
 
 use crate::postgres::Owner;
+use crate::secret_file;
 
 /// Another process works on the data folder.
 pub const DATA_DIR_IN_USE: Code = Code::new(500, "data_dir_in_use");
@@ -129,20 +129,7 @@ impl DataDir {
 
     /// A secret that is kept in a file of mode 0600.
     fn secret(&self, name: &str, make: impl FnOnce() -> Secret) -> Result<Secret> {
-        let path = self.root.join("secrets").join(name);
-        match File::open(&path) {
-            Ok(mut file) => {
-                let mut text = String::new();
-                file.read_to_string(&mut text).or_internal()?;
-                Ok(Secret::new(text.trim()))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let secret = make();
-                write_whole(&path, secret.expose().as_bytes()).or_internal()?;
-                Ok(secret)
-            }
-            Err(error) => Err(base::Error::internal(error)),
-        }
+        secret_file::read_or_write(&self.root.join("secrets").join(name), make)
     }
 }
 
@@ -165,16 +152,6 @@ fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     Ok(())
-}
-
-/// Writes a file of mode 0600 beside its place, syncs and renames it: a crash leaves none or a whole one.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

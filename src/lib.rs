@@ -14,6 +14,8 @@ mod default_project;
 pub mod exec_child;
 #[cfg(feature = "platform")]
 pub mod info;
+#[cfg(all(feature = "platform", feature = "control"))]
+pub mod init;
 mod local_http;
 pub mod migrate;
 pub mod openapi;
@@ -24,6 +26,8 @@ pub mod postgres;
 #[cfg(feature = "platform")]
 pub mod provision;
 pub mod roles;
+#[cfg(any(feature = "platform", feature = "control"))]
+mod secret_file;
 mod sidecar;
 pub mod telemetry;
 #[cfg(feature = "up")]

@@ -1,10 +1,10 @@
 //! `meshbase platform`: the platform service alone, with the operator's doors beside it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use axum::routing::get;
-use base::error::{BAD_REQUEST, OrInternal};
+use base::error::OrInternal;
 use base::seal::MasterKey;
 use base::serve::{Listener, serve};
 use base::{Random, Result, Secret};
@@ -17,6 +17,7 @@ use crate::info::Info;
 use crate::migrate::{self, Target};
 use crate::provision::Provisioner;
 use crate::roles::{GRACE, Role, stop_signal};
+use crate::secret_file::read;
 use crate::{data_dir, default_project};
 
 /// The platform service's own flags.
@@ -92,10 +93,4 @@ async fn info(config: &Config, role: &Role, platform: &Platform, token: &Secret)
         metrics_url: String::new(),
         data_dir: role.state_dir.clone(),
     })
-}
-
-fn read(path: &Path) -> Result<Secret> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| BAD_REQUEST.error(format!("cannot read {}: {error}", path.display())))?;
-    Ok(Secret::new(text.trim()))
 }

@@ -184,7 +184,8 @@ async fn revoke_token(State(control): State<Control>, Path(id): Path<Uuid>) -> R
 }
 
 async fn roots(State(control): State<Control>) -> Result<Json<Value>> {
-    let roots = control.0.store.roots().await?;
+    let mut roots = control.0.store.roots().await?;
+    roots.retain(|root| root.is_trusted);
     let one = |root: &crate::store::Root| json!({ "id": root.id, "signs": root.is_active, "certificate": root.certificate });
     // only the newest that may sign does
     let mut shown: Vec<Value> = roots.iter().map(one).collect();

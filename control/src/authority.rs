@@ -4,22 +4,22 @@
 //! trusted, everywhere, and signs when all have heard of it; the one before stays trusted for as long as a certificate
 //! of its may be good.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::error::OrInternal;
 use base::seal::MasterKey;
 use base::secret::sha256_hex;
-use base::{Clock, Code, Random, Result, Secret, Timestamp};
+use base::{Clock, Code, Random, Result, Secret};
 use mesh::identity::{Credentials, Identity, Roots, Svid};
-use mesh::steer::{CONTROL, CertificateRequest, JoinToken, Joined};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
-};
-use tokio::sync::watch;
+use mesh::steer::{CONTROL, CertificateRequest, JoinToken, Joined, root_name};
+use rcgen::{CertificateSigningRequestParams, Issuer, KeyPair, PublicKeyData, SanType};
+use rustls::ServerConfig;
 use uuid::Uuid;
 
+use crate::bootstrap::Bootstrap;
+use crate::certificates::{SEAL, leaf, new_root, root_sha256};
 use crate::store::{Root, Store};
 use crate::{Config, Control};
 
@@ -32,14 +32,8 @@ const OTHER_IDENTITY: Code = Code::new(403, "other_identity");
 /// The key was certified before, or its owner is denied.
 const NOT_CERTIFIED: Code = Code::new(409, "not_certified");
 
-/// How long a root is good.
-const ROOT_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// How far back a certificate's beginning is put, for clocks that are behind; at most a tenth of its life.
-const BACKDATE: Duration = Duration::from_secs(60);
 /// How often a root that became active, or retired, is noticed.
 const TURN: Duration = Duration::from_secs(1);
-/// The certificate for what the roots' keys are sealed for.
-const SEAL: &str = "mesh root";
 
 /// The authority of one trust domain, as this replica has it.
 pub(crate) struct Authority {
@@ -51,34 +45,39 @@ pub(crate) struct Authority {
     ttl: Duration,
     spread: Duration,
     signing: Mutex<Arc<Signing>>,
-    /// This replica's own identity; told when there is another certificate.
+    /// This replica's own identity.
     own: Credentials,
-    svid: watch::Sender<Svid>,
+    /// How it proves to be the control plane where workloads join, by the name of the root that they know.
+    doors: Mutex<Arc<Doors>>,
 }
+
+type Doors = HashMap<String, Arc<ServerConfig>>;
 
 /// The roots in force.
 struct Signing {
-    /// Which of them signs.
-    id: Uuid,
+    /// The one that signs.
     issuer: Issuer<'static, KeyPair>,
     /// Every one that is trusted, as PEM.
     bundle: String,
-    /// The signing one, as PEM.
-    root: String,
-    ids: Vec<Uuid>,
+    /// All that there ever were, the newest first.
+    roots: Vec<Root>,
 }
 
 impl Authority {
-    /// Reads the roots, or makes the first one, and certifies this replica.
+    /// Reads the roots, or takes or makes the first one, and certifies this replica.
     ///
     /// Errors: the master key is not the one that the roots are sealed under.
     pub(crate) async fn open(
         config: &Config,
+        bootstrap: Option<&Bootstrap>,
         store: Store,
         master: MasterKey,
         clock: Clock,
         random: Random,
     ) -> Result<Authority> {
+        if let Some(bootstrap) = bootstrap {
+            bootstrap.install(&store, &config.trust_domain).await?;
+        }
         if store.roots().await?.is_empty() {
             let root = new_root(&config.trust_domain, &master, &clock, &random)?;
             store.add_root(&root, true, 0.0, 0.0).await?;
@@ -86,8 +85,9 @@ impl Authority {
         let ttl = Duration::from_secs(config.svid_ttl_seconds.max(2));
         let signing = Signing::open(&store.roots().await?, &master)?;
         let identity = Identity::new(&config.trust_domain, CONTROL);
-        let (svid, roots) = own(&signing, &identity, ttl, &clock, &random)?;
-        let own = Credentials::new(svid.clone(), roots, &clock).or_internal()?;
+        let own = Own { identity: &identity, master: &master, ttl, clock: &clock, random: &random };
+        let (svid, roots, doors) = own.certified(&signing)?;
+        let own = Credentials::new(svid, roots, &clock).or_internal()?;
         Ok(Authority {
             store,
             master,
@@ -98,7 +98,7 @@ impl Authority {
             spread: Duration::from_secs(config.root_spread_seconds),
             signing: Mutex::new(Arc::new(signing)),
             own,
-            svid: watch::Sender::new(svid),
+            doors: Mutex::new(Arc::new(doors)),
         })
     }
 
@@ -107,9 +107,15 @@ impl Authority {
         &self.own
     }
 
-    /// This replica's certificate, told when it changes, with the root that it leads to.
-    pub(crate) fn svid(&self) -> (watch::Receiver<Svid>, String) {
-        (self.svid.subscribe(), self.signing().root.clone())
+    /// TLS for a workload that knows the root of this name, which may have retired since: a token is good until it is
+    /// taken back, and what it leads to are the roots that are trusted now. Of any other name it is the root that signs.
+    pub(crate) fn door(&self, root: &str) -> Result<Arc<ServerConfig>> {
+        let doors = self.doors.lock().expect("no holder of this lock panics").clone();
+        if let Some(door) = doors.get(root) {
+            return Ok(door.clone());
+        }
+        let name = root_name(&root_sha256(&self.signing().signs().certificate)?);
+        doors.get(&name).cloned().ok_or_else(|| base::Error::internal("the root that signs has no door yet"))
     }
 
     /// Every root that is trusted, as PEM.
@@ -123,9 +129,8 @@ impl Authority {
         let secret = Secret::new(self.random.token(32));
         let id = self.random.uuid();
         self.store.add_token(id, &sha256_hex(secret.expose()), identity.as_str()).await?;
-        let root = rustls_der(&self.signing().root)?;
-        let token =
-            JoinToken { trust_domain: self.trust_domain.clone(), root_sha256: sha256_hex(root), secret };
+        let root_sha256 = root_sha256(&self.signing().signs().certificate)?;
+        let token = JoinToken { trust_domain: self.trust_domain.clone(), root_sha256, secret };
         Ok((id, token))
     }
 
@@ -194,9 +199,8 @@ impl Authority {
     pub(crate) async fn refresh(&self) -> Result<bool> {
         let roots = self.store.roots().await?;
         let before = self.signing();
-        let signs = roots.iter().find(|root| root.is_active).map(|root| root.id);
-        let ids: Vec<Uuid> = roots.iter().map(|root| root.id).collect();
-        if signs == Some(before.id) && ids == before.ids {
+        let state = |root: &Root| (root.id, root.is_active, root.is_trusted);
+        if roots.iter().map(state).eq(before.roots.iter().map(state)) {
             return Ok(false);
         }
         let signing = Arc::new(Signing::open(&roots, &self.master)?);
@@ -206,9 +210,12 @@ impl Authority {
     }
 
     fn certify_own(&self) -> Result<()> {
-        let (svid, roots) = own(&self.signing(), &self.own.identity(), self.ttl, &self.clock, &self.random)?;
-        self.own.replace(svid.clone(), roots).or_internal()?;
-        self.svid.send_replace(svid);
+        let (identity, ttl) = (self.own.identity(), self.ttl);
+        let own =
+            Own { identity: &identity, master: &self.master, ttl, clock: &self.clock, random: &self.random };
+        let (svid, roots, doors) = own.certified(&self.signing())?;
+        self.own.replace(svid, roots).or_internal()?;
+        *self.doors.lock().expect("no holder of this lock panics") = Arc::new(doors);
         Ok(())
     }
 
@@ -241,69 +248,56 @@ pub(crate) async fn turn(control: Control) {
 
 impl Signing {
     fn open(roots: &[Root], master: &MasterKey) -> Result<Signing> {
-        let signs = roots.iter().find(|root| root.is_active);
-        let signs = signs.ok_or_else(|| base::Error::internal("no root may sign"))?;
-        let key = master.open(SEAL, &signs.sealed_key)?;
-        let key = KeyPair::from_pem(key.expose()).or_internal()?;
-        Ok(Signing {
-            id: signs.id,
-            issuer: Issuer::from_ca_cert_pem(&signs.certificate, key).or_internal()?,
-            bundle: roots.iter().map(|root| root.certificate.as_str()).collect(),
-            root: signs.certificate.clone(),
-            ids: roots.iter().map(|root| root.id).collect(),
-        })
+        let signs = trusted(roots).next().ok_or_else(|| base::Error::internal("no root may sign"))?;
+        let bundle = roots.iter().filter(|root| root.is_trusted).map(|root| root.certificate.as_str());
+        Ok(Signing { issuer: issuer(signs, master)?, bundle: bundle.collect(), roots: roots.to_vec() })
+    }
+
+    /// The root that signs.
+    fn signs(&self) -> &Root {
+        trusted(&self.roots).next().expect("it was there when this was made")
     }
 }
 
-fn new_root(trust_domain: &str, master: &MasterKey, clock: &Clock, random: &Random) -> Result<Root> {
-    let id = random.uuid();
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("{trust_domain} {id}"));
-    params.subject_alt_names =
-        vec![SanType::URI(format!("spiffe://{trust_domain}").try_into().or_internal()?)];
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.serial_number = Some(SerialNumber::from_slice(&random.bytes::<16>()));
-    params.not_before = clock.now() - BACKDATE;
-    params.not_after = clock.now() + ROOT_LIFE;
-    let key = KeyPair::generate().or_internal()?;
-    let certificate = params.self_signed(&key).or_internal()?.pem();
-    let sealed_key = master.seal(SEAL, &Secret::new(key.serialize_pem()))?;
-    Ok(Root { id, certificate, sealed_key, is_active: false })
+/// The roots that may sign and are believed, the newest first.
+fn trusted(roots: &[Root]) -> impl DoubleEndedIterator<Item = &Root> {
+    roots.iter().filter(|root| root.is_active && root.is_trusted)
 }
 
-/// Source: X509-SVID, §4 and appendix A.
-fn leaf(identity: &Identity, ttl: Duration, clock: &Clock, random: &Random) -> Result<CertificateParams> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.subject_alt_names = vec![SanType::URI(identity.as_str().try_into().or_internal()?)];
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    params.serial_number = Some(SerialNumber::from_slice(&random.bytes::<16>()));
-    let now: Timestamp = clock.now();
-    params.not_before = now - BACKDATE.min(ttl / 10);
-    params.not_after = now + ttl;
-    Ok(params)
+fn issuer(root: &Root, master: &MasterKey) -> Result<Issuer<'static, KeyPair>> {
+    let key = master.open(SEAL, &root.sealed_key)?;
+    let key = KeyPair::from_pem(key.expose()).or_internal()?;
+    Issuer::from_ca_cert_pem(&root.certificate, key).or_internal()
 }
 
-fn own(
-    signing: &Signing,
-    identity: &Identity,
+/// How a replica certifies itself.
+struct Own<'a> {
+    identity: &'a Identity,
+    master: &'a MasterKey,
     ttl: Duration,
-    clock: &Clock,
-    random: &Random,
-) -> Result<(Svid, Roots)> {
-    let key = KeyPair::generate().or_internal()?;
-    let certificate = leaf(identity, ttl, clock, random)?.signed_by(&key, &signing.issuer).or_internal()?;
-    let svid = Svid::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).or_internal()?;
-    Ok((svid, Roots::from_pem(signing.bundle.as_bytes()).or_internal()?))
+    clock: &'a Clock,
+    random: &'a Random,
 }
 
-fn rustls_der(pem: &str) -> Result<Vec<u8>> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-    Ok(CertificateDer::from_pem_slice(pem.as_bytes()).or_internal()?.to_vec())
+impl Own<'_> {
+    /// What it shows to workloads that have a certificate, and to those that have none.
+    ///
+    /// The former by the oldest root that is believed: a workload that heard of no newer one finds the way back.
+    fn certified(&self, signing: &Signing) -> Result<(Svid, Roots, Doors)> {
+        let oldest = trusted(&signing.roots).next_back().unwrap_or_else(|| signing.signs());
+        let mut doors = Doors::new();
+        for root in signing.roots.iter().filter(|root| root.is_active) {
+            let server = self.signed(root)?.open_server(&root.certificate, self.clock).or_internal()?;
+            doors.insert(root_name(&root_sha256(&root.certificate)?), server);
+        }
+        let roots = Roots::from_pem(signing.bundle.as_bytes()).or_internal()?;
+        Ok((self.signed(oldest)?, roots, doors))
+    }
+
+    fn signed(&self, root: &Root) -> Result<Svid> {
+        let key = KeyPair::generate().or_internal()?;
+        let params = leaf(self.identity, self.ttl, self.clock, self.random)?;
+        let certificate = params.signed_by(&key, &issuer(root, self.master)?).or_internal()?;
+        Svid::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).or_internal()
+    }
 }

@@ -11,7 +11,14 @@ use base::Secret;
 pub struct Config {
     /// The database that every replica shares, migrated at the start.
     #[arg(long, env = "MESHBASE_CONTROL_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub database_url: Secret,
+    #[arg(required_unless_present = "database_url_file")]
+    pub database_url: Option<Secret>,
+    /// The file with that URL.
+    #[arg(long, env = "MESHBASE_CONTROL_DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
+    /// What `meshbase init` wrote for the control plane: the first root, and the tokens of services.
+    #[arg(long, env = "MESHBASE_BOOTSTRAP_FILE", value_name = "FILE")]
+    pub bootstrap: Option<PathBuf>,
     /// The file of the key that seals the roots' keys; written if it is not there.
     #[arg(long, env = "MESHBASE_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key: PathBuf,

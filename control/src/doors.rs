@@ -1,5 +1,6 @@
 //! Where workloads come in: with a certificate, to listen and to renew; without one, to join.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,24 +18,30 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use mesh::identity::{Alpn, Identity, handshake};
 use mesh::steer::{CONTROL, CertificateRequest, JOIN_PATH, Joined, RENEW_PATH, STREAM_PATH};
-use tokio_rustls::TlsAcceptor;
+use rustls::server::Acceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Control, stream};
 
 /// How long what is under way may take when a replica stops. Streams end at once.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
-/// Longest time for a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Longest time for a join, from the connection on.
+const JOIN: Duration = Duration::from_secs(15);
 /// Largest certificate request, in bytes.
 const MAX_CSR: usize = 64 * 1024;
 /// Joins from one address.
 const JOINS: Rate = Rate { burst: 60, period: Duration::from_secs(60) };
-/// Addresses that are told apart.
-const MAX_ADDRESSES: usize = 10_000;
+/// Certificates of one identity, whose instances may be many.
+pub(crate) const RENEWALS: Rate = Rate { burst: 600, period: Duration::from_secs(60) };
+/// Addresses or identities that are told apart.
+pub(crate) const MAX_TOLD_APART: usize = 10_000;
 
 /// Too many joins from one address.
 const TOO_MANY_JOINS: Code = Code::new(429, "too_many_joins");
+/// Too many certificates of one identity.
+const TOO_MANY_RENEWALS: Code = Code::new(429, "too_many_renewals");
 
 /// Serves workloads that have a certificate.
 pub(crate) async fn serve_control(control: Control, listener: Listener, stop: CancellationToken) {
@@ -91,39 +98,51 @@ pub(crate) struct Peer(pub(crate) Identity);
 
 /// The next certificate of whoever asks.
 ///
-/// Errors: `bad_csr` (400), `other_identity` (403), `not_certified` (409).
+/// Errors: `bad_csr` (400), `other_identity` (403), `not_certified` (409), `too_many_renewals` (429).
 async fn renew(
     State(control): State<Control>,
     Extension(Peer(peer)): Extension<Peer>,
     Json(request): Json<CertificateRequest>,
 ) -> Result<Json<Joined>> {
+    let (limiter, now) = (&control.0.renewals, control.0.clock.now());
+    let limited = limiter.check(peer.service().to_owned(), now);
+    limited.map_err(|_| TOO_MANY_RENEWALS.error("too many certificates of this identity"))?;
     control.0.authority.renew(&request, &peer).await.map(Json)
 }
 
 /// Serves workloads that have none.
 pub(crate) async fn serve_join(control: Control, listener: Listener, stop: CancellationToken) {
-    let joins = Arc::new(Limiter::new(JOINS, MAX_ADDRESSES));
+    let joins = Arc::new(Limiter::new(JOINS, MAX_TOLD_APART));
     let router = Router::new()
         .route(JOIN_PATH, post(join))
         .layer(DefaultBodyLimit::max(MAX_CSR))
         .layer(axum::middleware::map_response(envelope))
         .with_state(Joining { control: control.clone(), joins });
-    let (svid, _) = control.0.authority.svid();
     let carry = move |connection: Connection, remote: Option<RemoteAddr>| {
-        let (root, clock) = (control.0.authority.svid().1, control.0.clock.clone());
-        let (router, config) = (router.clone(), svid.borrow().open_server(&root, &clock));
+        let (router, control) = (router.clone(), control.clone());
         async move {
-            let Ok(config) = config else { return };
-            let shaken = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(connection)).await;
-            let Ok(Ok(stream)) = shaken else { return };
-            let from = remote.map_or(IpAddr::from([0, 0, 0, 0]), |remote| remote.0.ip());
-            let router = router.layer(Extension(ConnectInfo(from)));
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE).keep_alive(false);
-            let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+            let joined = async {
+                let Ok(stream) = shake(&control, connection).await else { return };
+                let from = remote.map_or(IpAddr::from([0, 0, 0, 0]), |remote| remote.0.ip());
+                let router = router.layer(Extension(ConnectInfo(from)));
+                let mut builder = http1::Builder::new();
+                builder.timer(TokioTimer::new()).keep_alive(false);
+                let _ =
+                    builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+            };
+            // nobody has shown yet who it is: a place is not kept for who takes its time
+            let _ = tokio::time::timeout(JOIN, joined).await;
         }
     };
     accept_each(listener, stop, GRACE, carry).await;
+}
+
+/// Proves to be the control plane by the root that the workload knows.
+async fn shake(control: &Control, connection: Connection) -> io::Result<TlsStream<Connection>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), connection).await?;
+    let name = start.client_hello().server_name().unwrap_or_default().to_owned();
+    let config = control.0.authority.door(&name).map_err(io::Error::other)?;
+    start.into_stream(config).await
 }
 
 #[derive(Clone)]

@@ -11,10 +11,13 @@
 
 mod admin;
 mod authority;
+pub mod bootstrap;
+mod certificates;
 mod config;
 mod doors;
 mod leases;
 pub mod resources;
+mod said;
 mod status;
 mod store;
 mod stream;
@@ -23,6 +26,7 @@ mod world;
 
 use std::sync::Arc;
 
+use base::gcra::Limiter;
 use base::seal::MasterKey;
 use base::serve::Listener;
 use base::{Clock, Random, Result};
@@ -36,6 +40,7 @@ use uuid::Uuid;
 pub use config::Config;
 
 use authority::Authority;
+use bootstrap::Bootstrap;
 use status::Proxies;
 use store::Store;
 use world::{World, Worlds};
@@ -55,6 +60,9 @@ struct Inner {
     ended: CancellationToken,
     tasks: TaskTracker,
     ready: watch::Sender<bool>,
+    /// Told when the streams should look for a replica that is better off.
+    astray: watch::Sender<()>,
+    renewals: Limiter<String>,
 }
 
 /// What a replica listens on, bound.
@@ -71,6 +79,7 @@ impl Control {
     /// Opens the migrated store, makes the first root and the first revision if there are none, and follows the others.
     pub async fn open(
         config: Config,
+        bootstrap: Option<&Bootstrap>,
         database: PgConnectOptions,
         master: MasterKey,
         clock: Clock,
@@ -79,7 +88,7 @@ impl Control {
         let store = Store::new(pool(database));
         store.begin(&resources::Resources::of(&mesh_of(&config))).await?;
         let authority =
-            Authority::open(&config, store.clone(), master, clock.clone(), random.clone()).await?;
+            Authority::open(&config, bootstrap, store.clone(), master, clock.clone(), random.clone()).await?;
         let world = World::load(&store, &config.trust_domain).await?;
         let replica = random.uuid();
         let control = Control(Arc::new(Inner {
@@ -93,6 +102,8 @@ impl Control {
             ended: CancellationToken::new(),
             tasks: TaskTracker::new(),
             ready: watch::Sender::new(true),
+            astray: watch::Sender::new(()),
+            renewals: Limiter::new(doors::RENEWALS, doors::MAX_TOLD_APART),
         }));
         control.spawn(world::follow(control.clone()));
         control.spawn(leases::keep(control.clone()));
@@ -107,8 +118,12 @@ impl Control {
             doors::serve_control(self.clone(), control, stop.clone()),
             doors::serve_join(self.clone(), join, stop.clone()),
             base::serve::serve(admin, admin::router(self.clone()), stop.clone(), doors::GRACE),
+            async {
+                // the sooner streams end, the sooner proxies are with another replica
+                stop.cancelled().await;
+                self.0.ended.cancel();
+            },
         );
-        self.0.ended.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }

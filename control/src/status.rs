@@ -67,6 +67,11 @@ impl Proxies {
         }
     }
 
+    /// Where a process is found, as it last said.
+    pub(crate) fn presence(&self, service: &str, instance: &str) -> Option<Presence> {
+        self.lock().get(&(service.to_owned(), instance.to_owned()))?.presence.clone()
+    }
+
     /// Everything that is known.
     pub(crate) fn all(&self) -> Vec<Proxy> {
         self.lock().values().cloned().collect()

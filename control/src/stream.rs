@@ -13,12 +13,15 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::BodyExt;
 use mesh::identity::Identity;
-use mesh::steer::{ALIVE_EVERY, FromControl, FromProxy, LineBuffer, Presence, Resource, SILENCE};
+use mesh::steer::{
+    ALIVE_EVERY, FromControl, FromProxy, LineBuffer, MAX_SAID_BYTES, Presence, Resource, SILENCE,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::Control;
 use crate::doors::Peer;
+use crate::said::checked;
 use crate::store::Registration;
 use crate::view::view;
 use crate::world::pushed;
@@ -38,7 +41,8 @@ pub(crate) async fn begin(
     body: Body,
 ) -> Result<Response> {
     let (sender, receiver) = mpsc::channel::<Bytes>(QUEUE);
-    let lines = Lines { body, buffer: LineBuffer::default() };
+    let (service, buffer) = (peer.service().to_owned(), LineBuffer::up_to(MAX_SAID_BYTES));
+    let lines = Lines { control: control.clone(), service, body, buffer };
     let following = control.clone();
     control.spawn(async move {
         if let Err(reason) = Stream::follow(following, peer.clone(), lines, sender).await {
@@ -57,6 +61,8 @@ pub(crate) async fn begin(
 
 /// What the workload says, line by line.
 struct Lines {
+    control: Control,
+    service: String,
     body: Body,
     buffer: LineBuffer,
 }
@@ -66,9 +72,9 @@ impl Lines {
     async fn next(&mut self) -> Result<Option<FromProxy>, String> {
         loop {
             if let Some(line) = self.buffer.take()? {
-                return serde_json::from_slice(&line)
-                    .map(Some)
-                    .map_err(|error| format!("not understood: {error}"));
+                let said =
+                    serde_json::from_slice(&line).map_err(|error| format!("not understood: {error}"))?;
+                return checked(&self.service, &self.control.0.worlds.now(), said).map(Some);
             }
             match self.body.frame().await {
                 None => return Ok(None),
@@ -85,6 +91,12 @@ struct Pending {
     revision: i64,
     set: BTreeMap<String, String>,
     removed: BTreeSet<String>,
+}
+
+const DENIED: &str = "its identity is denied";
+
+fn is_denied(control: &Control, peer: &Identity) -> bool {
+    control.0.worlds.now().denied.iter().any(|denied| denied == peer.as_str())
 }
 
 struct Stream {
@@ -115,6 +127,9 @@ impl Stream {
         let Some(FromProxy::Hello { instance, versions }) = first else {
             return Err("it did not begin with a hello".to_owned());
         };
+        if is_denied(&control, &peer) {
+            return Err(DENIED.to_owned());
+        }
         let number = STREAMS.fetch_add(1, Ordering::Relaxed);
         control.0.proxies.begin(peer.service(), &instance, number);
         let mut stream = Stream {
@@ -142,7 +157,11 @@ impl Stream {
         let mut heard_at = Instant::now();
         // the first push is sent even if nothing of it is news: then the workload knows that it has everything
         let mut is_due = true;
+        let mut astray = self.control.0.astray.subscribe();
         loop {
+            if is_denied(&self.control, &self.peer) {
+                return Err(DENIED.to_owned());
+            }
             if is_due && self.pending.is_none() {
                 is_due = false;
                 self.push().await?;
@@ -159,15 +178,15 @@ impl Stream {
                     changed.map_err(|_| "the control plane stops".to_owned())?;
                     is_due = true;
                 }
+                Ok(()) = astray.changed() => {
+                    return Err("the store is out of reach here: another replica may reach it".to_owned());
+                }
                 now = ticks.tick() => {
                     if heard_at + SILENCE < now {
                         return Err(format!("it was silent for {} s", SILENCE.as_secs()));
                     }
                     self.say(&FromControl::Alive).await?;
                 }
-            }
-            if self.control.0.worlds.now().denied.iter().any(|denied| denied == self.peer.as_str()) {
-                return Err("its identity is denied".to_owned());
             }
         }
     }
@@ -275,14 +294,13 @@ impl Stream {
     }
 
     async fn leaves(&mut self) -> Result<(), String> {
-        if self.presence.take().is_some() {
-            let (service, instance) = (self.peer.service(), &self.instance);
-            self.control.0.proxies.change(service, instance, |proxy| proxy.presence = None);
-            let gone = self.control.0.store.deregister(service, instance).await;
-            gone.map_err(|error| base::error::chain(&error))?;
-            self.say(&FromControl::Left).await?;
-        }
-        Ok(())
+        // it may have said where it is over another stream
+        self.presence = None;
+        let (service, instance) = (self.peer.service(), &self.instance);
+        self.control.0.proxies.change(service, instance, |proxy| proxy.presence = None);
+        let gone = self.control.0.store.deregister(service, instance).await;
+        gone.map_err(|error| base::error::chain(&error))?;
+        self.say(&FromControl::Left).await
     }
 
     async fn say(&self, said: &FromControl) -> Result<(), String> {

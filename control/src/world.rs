@@ -7,12 +7,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base::Result;
 use base::secret::sha256_hex;
+use futures_util::FutureExt;
 use mesh::resource::{self, Fallback, Mesh};
 use mesh::steer::{Endpoint, Globals, Resource};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::Control;
+use crate::leases::{PATIENCE, within};
 use crate::store::{Registered, Store};
 
 /// How long changes are collected before they are looked at: many come at once.
@@ -187,14 +189,18 @@ pub(crate) async fn follow(control: Control) {
 
 async fn follow_once(control: &Control) -> Result<()> {
     use base::error::OrInternal;
-    let mut changes = control.0.store.changes().await?;
+    let mut changes = within(PATIENCE, control.0.store.changes()).await?;
     loop {
         // after each begin too: what was told while nobody listened is lost
-        control.look_again().await?;
+        within(2 * PATIENCE, control.look_again()).await?;
         control.0.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
         if let Ok(told) = tokio::time::timeout(RESYNC, changes.try_recv()).await {
             told.or_internal()?.ok_or_else(|| base::Error::internal("the connection broke"))?;
             tokio::time::sleep(DEBOUNCE).await;
+            // one look is enough for all that was told meanwhile
+            while let Some(told) = changes.try_recv().now_or_never() {
+                told.or_internal()?.ok_or_else(|| base::Error::internal("the connection broke"))?;
+            }
         }
     }
 }
@@ -213,6 +219,18 @@ impl Control {
             self.0.worlds.touch();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl World {
+    /// A world with the mesh of `text` and nobody in it.
+    pub(crate) fn of(text: &str) -> World {
+        let mesh = Mesh::parse(text).expect("a test's mesh is good");
+        let (services, telemetry) = (BTreeMap::new(), pushed(&mesh.telemetry));
+        let applied = Applied { revision: 1, services, telemetry, callable: callable(&mesh), mesh };
+        let (endpoints, globals) = (BTreeMap::new(), pushed(&Globals::default()));
+        World { applied: Arc::new(applied), endpoints, registered: Vec::new(), globals, denied: Vec::new() }
     }
 }
 

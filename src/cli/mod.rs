@@ -114,6 +114,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the secrets of an installation of containers, each once.
+    #[cfg(all(feature = "platform", feature = "control"))]
+    Init(crate::init::Init),
     /// Look at the mesh and steer it.
     #[cfg(feature = "control")]
     Mesh(mesh::MeshCommand),
@@ -168,6 +171,8 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         Command::Platform { role, config } => crate::platform_role::run(role, *config).await,
         #[cfg(feature = "control")]
         Command::Control { config, json } => crate::control::run(*config, json).await,
+        #[cfg(all(feature = "platform", feature = "control"))]
+        Command::Init(init) => init.run(),
         #[cfg(feature = "control")]
         Command::Mesh(command) => return command.run().await,
         Command::Sidecar(sidecar) => return sidecar.run().await,

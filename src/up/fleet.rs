@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Config;
 use crate::child::{Child, bound_to_us};
-use crate::local_http;
+use crate::{local_http, secret_file};
 
 /// Services that are called, in the order in which they stop.
 const CALLED: [&str; 4] = ["data", "storage", "auth", "platform"];
@@ -172,7 +172,7 @@ impl Fleet {
         if !path.exists() {
             let made = self.ask(Method::POST, "/tokens", &json!({ "service": service }).to_string()).await?;
             let token = made["token"].as_str().unwrap_or_default();
-            crate::data_dir::write_whole(&path, token.as_bytes()).or_internal()?;
+            secret_file::write(&path, token.as_bytes()).or_internal()?;
         }
         Ok(path)
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{CHANNEL, Store};
 
-/// One root that is not retired.
+/// One root.
 #[derive(Clone)]
 pub(crate) struct Root {
     pub(crate) id: Uuid,
@@ -15,6 +15,8 @@ pub(crate) struct Root {
     pub(crate) sealed_key: String,
     /// Whether it may sign.
     pub(crate) is_active: bool,
+    /// Whether what it signed is believed: it is not retired.
+    pub(crate) is_trusted: bool,
 }
 
 /// A join token in a list.
@@ -29,12 +31,13 @@ pub(crate) struct Token {
 }
 
 impl Store {
-    /// The roots that are trusted, the newest first.
+    /// Every root, the newest first.
     pub(crate) async fn roots(&self) -> Result<Vec<Root>> {
         sqlx::query_as!(
             Root,
-            r#"SELECT id, certificate, sealed_key, active_at <= now() AS "is_active!" FROM control.roots
-             WHERE retired_at IS NULL OR retired_at > now() ORDER BY active_at DESC, created_at DESC"#,
+            r#"SELECT id, certificate, sealed_key, active_at <= now() AS "is_active!",
+                    coalesce(retired_at > now(), true) AS "is_trusted!"
+             FROM control.roots ORDER BY active_at DESC, created_at DESC"#,
         )
         .fetch_all(&self.pool)
         .await
@@ -80,10 +83,18 @@ impl Store {
         Ok(added.rows_affected() == 1)
     }
 
-    /// Keeps a token's hash.
+    /// Whether this root was ever there.
+    pub(crate) async fn had_root(&self, id: Uuid) -> Result<bool> {
+        sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM control.roots WHERE id = $1) AS "had!""#, id)
+            .fetch_one(&self.pool)
+            .await
+            .or_internal()
+    }
+
+    /// Keeps a token's hash, if it was never there.
     pub(crate) async fn add_token(&self, id: Uuid, sha256: &str, identity: &str) -> Result<()> {
         sqlx::query!(
-            "INSERT INTO control.tokens (id, sha256, identity) VALUES ($1, $2, $3)",
+            "INSERT INTO control.tokens (id, sha256, identity) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
             id,
             sha256,
             identity
@@ -136,7 +147,7 @@ impl Store {
         expires_at: OffsetDateTime,
     ) -> Result<bool> {
         let noted = sqlx::query!(
-            "WITH old AS (DELETE FROM control.certificates WHERE expires_at < now() - interval '30 days')
+            "WITH old AS (DELETE FROM control.certificates WHERE expires_at < now() - interval '1 day')
              INSERT INTO control.certificates (key_sha256, identity, expires_at)
              SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM control.denied WHERE denied.identity = $2)
              ON CONFLICT DO NOTHING",

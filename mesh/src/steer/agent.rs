@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     tally: Tally,
     /// By workload. Locked while a push is taken, so that two are never taken at once.
     held: Mutex<BTreeMap<Name, Held>>,
+    /// Whether a proxy began with a configuration: what of it needs a restart is not taken any more.
+    pub(super) begun: AtomicBool,
     attached: Mutex<Option<Attached>>,
     observer: Observer,
     dice: Dice,
@@ -140,6 +143,7 @@ impl Agents {
             directory: Directory::new(held.values().flat_map(Held::all_endpoints).collect::<Vec<_>>()),
             tally: Tally::new(),
             held: Mutex::new(held),
+            begun: AtomicBool::new(false),
             attached: Mutex::new(None),
             observer,
             dice,
@@ -174,9 +178,11 @@ impl Agents {
         }
     }
 
-    /// The configuration as it is known now.
+    /// The configuration as it is known now, for the proxy to begin with.
     pub fn mesh(&self) -> Mesh {
-        self.0.composed(&self.0.held())
+        let held = self.0.held();
+        self.0.begun.store(true, Ordering::Relaxed);
+        self.0.composed(&held)
     }
 
     /// Who the workloads are, by service.

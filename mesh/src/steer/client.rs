@@ -69,7 +69,7 @@ pub(super) async fn join(
     clock: &Clock,
 ) -> Result<Joined, String> {
     let tls = tokio_rustls::TlsConnector::from(token.client(clock));
-    let name = ServerName::try_from(format!("{CONTROL}.mesh")).map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(token.server_name()).map_err(|error| error.to_string())?;
     let connected = timeout(CONNECT, async { tls.connect(name, tcp(address).await?).await }).await;
     let stream = connected.map_err(|_| late(address))?.map_err(|error| format!("{address}: {error}"))?;
     let (mut sender, connection) =

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{EGRESS, ENDPOINTS, Endpoint, MESH, ROOTS, Resource, SERVICE, TELEMETRY};
-use crate::discover::Found;
+use crate::discover::{Address, Found};
 use crate::identity::Roots;
 use crate::resource::{self, Mesh, Telemetry};
 
@@ -131,11 +131,13 @@ fn decode<T: DeserializeOwned>(body: &Value) -> Result<T, String> {
 
 fn found(body: &Value) -> Result<Vec<Found>, String> {
     let endpoints: Vec<Endpoint> = decode(body)?;
+    // one that says it wrongly, or would have us connect to something on our own machine, is not everybody's trouble
     let one = |endpoint: Endpoint| {
+        let address: std::net::SocketAddr = endpoint.address.parse().ok()?;
         let zone = endpoint.zone.map(Into::into);
-        Ok(Found { address: endpoint.address.parse()?, zone, weight: endpoint.weight, priority: 0 })
+        Some(Found { address: Address::Tcp(address), zone, weight: endpoint.weight, priority: 0 })
     };
-    endpoints.into_iter().map(one).collect()
+    Ok(endpoints.into_iter().filter_map(one).collect())
 }
 
 #[cfg(test)]
@@ -177,7 +179,7 @@ mod tests {
 
         for (key, body) in [
             ("service/data", json!({ "from_the_future": 1 })),
-            ("endpoints/data", json!([{ "address": "nowhere", "weight": 1 }])),
+            ("endpoints/data", json!([{ "address": 7 }])),
             (ROOTS, json!("no PEM")),
             ("planet/mars", json!({})),
         ] {
@@ -186,6 +188,19 @@ mod tests {
 
         assert_eq!(held.resources().len(), 1);
         assert_eq!(held.get("service/data"), Some(&good));
+    }
+
+    #[test]
+    fn one_endpoint_that_is_none_hides_no_others() {
+        let mut held = Held::default();
+        let all = ["nowhere", "unix:/run/other.sock", "10.0.0.7:9443"]
+            .map(|a| json!({ "address": a, "weight": 1 }));
+
+        held.set("endpoints/data", &resource(json!(all))).unwrap();
+
+        let found = held.endpoints("data").unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].address, "10.0.0.7:9443".parse().unwrap());
     }
 
     #[test]

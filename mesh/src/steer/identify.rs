@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::agent::RETRY;
 use super::held::Held;
-use super::renew::{Keeper, first_join};
+use super::renew::{Keeper, RootsInForce, first_join};
 use super::state::State;
 use super::{JoinToken, join};
 use crate::balance::Dice;
@@ -62,7 +62,7 @@ impl Joining<'_> {
             observer: self.observer.clone(),
             clock: self.clock.clone(),
             svid: watch::Sender::new(svid),
-            roots: Mutex::new(roots_pem),
+            roots: Mutex::new(RootsInForce { pem: roots_pem, were_pushed: false }),
         };
         Ok((keeper, held))
     }

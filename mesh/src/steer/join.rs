@@ -77,6 +77,11 @@ impl JoinToken {
         Secret::new(format!("{PREFIX}:{}:{}:{}", self.trust_domain, self.root_sha256, self.secret.expose()))
     }
 
+    /// The name under which the control plane proves itself by the token's root.
+    pub(super) fn server_name(&self) -> String {
+        root_name(&self.root_sha256)
+    }
+
     /// TLS to a control plane whose chain ends in the token's root, and to nobody else. No certificate is shown.
     pub(super) fn client(&self, clock: &Clock) -> Arc<ClientConfig> {
         let provider = Arc::new(default_provider());
@@ -95,6 +100,12 @@ impl JoinToken {
         config.resumption = rustls::client::Resumption::disabled();
         Arc::new(config)
     }
+}
+
+/// What a control plane is called, in TLS, by who knows the root of this SHA-256, in hexadecimal. It is a label of at
+/// most 63 characters, so the hash is cut.
+pub fn root_name(root_sha256: &str) -> String {
+    format!("{}.root.mesh", root_sha256.get(..40).unwrap_or(root_sha256))
 }
 
 /// Believes a chain that holds the root of this hash.

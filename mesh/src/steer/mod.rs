@@ -26,7 +26,7 @@ use serde_json::Value;
 
 pub use agent::{Agents, Bootstrap};
 pub use held::Globals;
-pub use join::{JoinToken, Joined, NotAToken, Request as CertificateRequest};
+pub use join::{JoinToken, Joined, NotAToken, Request as CertificateRequest, root_name};
 pub use stream::LineBuffer;
 
 /// The name of the control plane's own identity: `spiffe://<trust domain>/control`.
@@ -41,8 +41,10 @@ pub const STREAM_PATH: &str = "/v1/stream";
 pub const ALIVE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 /// and is given up after a silence of this length.
 pub const SILENCE: std::time::Duration = std::time::Duration::from_secs(15);
-/// The longest line of either side, in bytes.
+/// The longest line that the control plane says, in bytes,
 pub const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
+/// and that a proxy says.
+pub const MAX_SAID_BYTES: usize = 4 * 1024 * 1024;
 
 /// The key of the callers' assertions and of who is denied.
 pub const MESH: &str = "mesh";

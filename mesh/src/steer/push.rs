@@ -1,6 +1,7 @@
 //! What is pushed to a workload: all of it is taken, or what of it can be in force.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use base::Result;
 
@@ -62,16 +63,17 @@ impl Shared {
         key: &str,
         resource: &Resource,
     ) -> Result<(), String> {
-        let attached = self.attached().is_some();
         let news = next.get(key).map(|held| &held.body) != Some(&resource.body);
-        if key == TELEMETRY && attached && news {
+        if key == TELEMETRY && self.begun.load(Ordering::Relaxed) && news {
             return Err("it is taken at the next start of the proxy".to_owned());
         }
-        next.set(key, resource)?;
-        match next.roots().filter(|_| key == ROOTS) {
-            Some(roots) => workload.keeper.take_roots(&roots),
-            None => Ok(()),
+        if key == ROOTS {
+            // first in force, then held: what is held is not pushed again
+            let mut tried = Held::default();
+            tried.set(key, resource)?;
+            workload.keeper.take_roots(&tried.roots().unwrap_or_default())?;
         }
+        next.set(key, resource)
     }
 
     fn apply_each(

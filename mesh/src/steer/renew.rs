@@ -1,5 +1,6 @@
 //! Keeps a workload's certificate: the next one is asked for when half of this one's time is over.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base::{Clock, Timestamp};
@@ -32,8 +33,15 @@ pub(super) struct Keeper {
     pub(super) clock: Clock,
     /// The certificate in force; told when there is another one.
     pub(super) svid: watch::Sender<Svid>,
-    /// The roots in force, as PEM.
-    pub(super) roots: std::sync::Mutex<String>,
+    /// The roots in force. Locked while either they or the certificate change.
+    pub(super) roots: Mutex<RootsInForce>,
+}
+
+/// Roots, and where they are from.
+pub(super) struct RootsInForce {
+    pub(super) pem: String,
+    /// What was pushed is newer than what comes with a certificate: the replica that signed may be behind.
+    pub(super) were_pushed: bool,
 }
 
 impl Keeper {
@@ -82,14 +90,14 @@ impl Keeper {
             _ => self.ask_each(&asked.csr, dice).await?,
         };
         let svid = asked.answered(&joined, &self.identity)?;
-        let state = self.state.clone();
-        let (chain, key, roots) = (joined.chain.clone(), asked.key, joined.roots.clone());
+        let roots = self.put_in_force(svid, joined.roots, has_expired)?;
+        let (state, chain, key) = (self.state.clone(), joined.chain, asked.key);
         let kept = tokio::task::spawn_blocking(move || state.keep_identity(&chain, &key, &roots)).await;
         if let Ok(Err(error)) = kept {
             // it is in force all the same; a restart would join again
             tracing::warn!(%error, "the certificate was not kept on disk");
         }
-        self.put_in_force(svid, joined.roots)
+        Ok(())
     }
 
     async fn ask_each(&self, csr: &str, dice: &Dice) -> Result<Joined, String> {
@@ -105,25 +113,31 @@ impl Keeper {
         Err(failed)
     }
 
-    fn put_in_force(&self, svid: Svid, roots: String) -> Result<(), String> {
-        let store = Roots::from_pem(roots.as_bytes()).map_err(|error| error.to_string())?;
+    /// Returns the roots that are in force with it: those that came with it, unless others were pushed.
+    fn put_in_force(&self, svid: Svid, offered: String, is_new_here: bool) -> Result<String, String> {
+        let mut roots = self.roots.lock().expect("no holder of this lock panics");
+        if is_new_here || !roots.were_pushed {
+            *roots = RootsInForce { pem: offered, were_pushed: false };
+        }
+        let store = Roots::from_pem(roots.pem.as_bytes()).map_err(|error| error.to_string())?;
         self.credentials.replace(svid.clone(), store).map_err(|error| error.to_string())?;
-        *self.roots.lock().expect("no holder of this lock panics") = roots;
         let (identity, expires_at) = (self.identity.clone(), svid.expires_at());
         self.svid.send_replace(svid);
         self.observer.observe(&Event::CertificateLoaded { identity, expires_at });
-        Ok(())
+        Ok(roots.pem.clone())
     }
 
     /// Takes other roots that were pushed.
     pub(super) fn take_roots(&self, roots: &str) -> Result<(), String> {
-        if *self.roots.lock().expect("no holder of this lock panics") == roots {
+        let mut in_force = self.roots.lock().expect("no holder of this lock panics");
+        if in_force.pem == roots {
+            in_force.were_pushed = true;
             return Ok(());
         }
         let store = Roots::from_pem(roots.as_bytes()).map_err(|error| error.to_string())?;
         let svid = self.svid.borrow().clone();
         self.credentials.replace(svid, store).map_err(|error| error.to_string())?;
-        *self.roots.lock().expect("no holder of this lock panics") = roots.to_owned();
+        *in_force = RootsInForce { pem: roots.to_owned(), were_pushed: true };
         if let Err(error) = self.state.keep_roots(roots) {
             tracing::warn!(%error, "the roots were not kept on disk");
         }

@@ -127,7 +127,7 @@ async fn open(connection: &mut Connection, address: &str) -> Result<(Lines, Answ
     if !response.status().is_success() {
         return Err(format!("{address} refused the stream: {}", response.status().as_u16()));
     }
-    let answers = Answers { body: response.into_body(), lines: Default::default() };
+    let answers = Answers { body: response.into_body(), lines: LineBuffer::up_to(MAX_LINE_BYTES) };
     Ok((Lines { sender }, answers))
 }
 
@@ -169,14 +169,20 @@ impl Answers {
 }
 
 /// Bytes until they are lines.
-#[derive(Default)]
 pub struct LineBuffer {
+    /// The longest line, in bytes.
+    most: usize,
     bytes: Vec<u8>,
     /// How far it was looked for an end.
     looked: usize,
 }
 
 impl LineBuffer {
+    /// For lines of `most` bytes.
+    pub fn up_to(most: usize) -> LineBuffer {
+        LineBuffer { most, bytes: Vec::new(), looked: 0 }
+    }
+
     /// More of the stream.
     pub fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -184,12 +190,12 @@ impl LineBuffer {
 
     /// The next whole line, without its end.
     ///
-    /// Errors: a line is longer than [`MAX_LINE_BYTES`].
+    /// Errors: it is too long.
     pub fn take(&mut self) -> Result<Option<Vec<u8>>, String> {
         let Some(end) = self.bytes[self.looked..].iter().position(|byte| *byte == b'\n') else {
             self.looked = self.bytes.len();
-            if self.looked > MAX_LINE_BYTES {
-                return Err(format!("a line is longer than {MAX_LINE_BYTES} bytes"));
+            if self.looked > self.most {
+                return Err(format!("a line is longer than {} bytes", self.most));
             }
             return Ok(None);
         };
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_they_arrive() {
-        let mut buffer = LineBuffer::default();
+        let mut buffer = LineBuffer::up_to(10);
         let mut taken = Vec::new();
         for part in ["a", "b\nc", "d\n\ne", "\n"] {
             buffer.add(part.as_bytes());
@@ -217,5 +223,9 @@ mod tests {
         }
 
         assert_eq!(taken, ["ab", "cd", "", "e"]);
+        buffer.add(b"0123456789");
+        assert_eq!(buffer.take(), Ok(None));
+        buffer.add(b"0");
+        assert!(buffer.take().is_err());
     }
 }

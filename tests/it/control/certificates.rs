@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::joining::wait_for_answer;
-use super::support::{ECHO, Plane};
+use super::support::{ECHO, Plane, Running};
 use crate::mesh::support::{Origin, failures, load};
+use crate::support::process::wait_until;
 use crate::support::run;
 
 /// Certificates of `ttl` seconds, a new root on the way, `seconds` of traffic: nothing fails.
@@ -33,6 +34,36 @@ fn check(ttl: u64, seconds: u64, rotations: usize) {
         assert!(seen >= rotations, "{seen} rotations");
         let after = roots(&plane);
         assert_ne!(before.last(), after.first(), "another root signs");
+    });
+}
+
+/// A token outlives the root that it was made with, and so does who was away while that root retired.
+#[test]
+fn who_was_away_finds_the_way_back_after_the_roots_changed() {
+    run(async {
+        let flags = ["--svid-ttl-seconds", "2", "--root-spread-seconds", "1"];
+        let plane = Plane::start(1, &flags).await;
+        plane.apply(ECHO);
+        let origin = Origin::start().await;
+        let program = origin.address.to_string();
+        let echo = plane.callee("echo", "echo", &program);
+        let web = plane.caller("web");
+        wait_for_answer(&web).await;
+        let (before, late) = (roots(&plane), plane.token("echo"));
+        echo.stop();
+
+        plane.mesh(&["ca", "rotate"]);
+        wait_until("the old root is retired", || {
+            let now = roots(&plane);
+            now.len() == 1 && now != before
+        });
+
+        let kept = std::fs::read_to_string(plane.path("echo.token")).unwrap();
+        let more = ["--program-at", &program, "--inbound", "127.0.0.1:0"];
+        let _back = Running::start(&mut plane.proxy("echo", "echo", &kept, &more));
+        let _new = Running::start(&mut plane.proxy("late", "echo", &late, &more));
+        plane.found("echo", 2);
+        wait_for_answer(&web).await;
     });
 }
 

@@ -12,7 +12,7 @@ use crate::support::{Call, binary, run};
 fn role(plane: &Plane, role: &str, flags: &[String]) -> Running {
     let at = |name: &str| plane.path(&format!("{role}.{name}")).to_string_lossy().into_owned();
     let (inside, out, state) = (format!("unix:{}", at("in")), at("out"), at("folder"));
-    let mut command = plane.proxy(role, role, &plane.token(role), &["--inbound", "127.0.0.1:0"]);
+    let mut command = plane.proxy(role, role, &plane.first_token(role), &["--inbound", "127.0.0.1:0"]);
     command.args(["--outbound", &format!("unix:{out}")]);
     let serve = match flags.iter().position(|flag| flag == "--serve") {
         Some(_) => vec![],
@@ -35,12 +35,11 @@ fn status(plane: &Plane) -> Option<Value> {
 #[test]
 fn the_roles_alone_make_an_installation() {
     run(async {
-        let plane = Plane::start(1, &[]).await;
-        for (name, text) in [("database.url", plane.store.url()), ("console.token", "c".repeat(40))] {
-            std::fs::write(plane.path(name), text).unwrap();
-        }
+        let mut plane = Plane::prepare(1).await;
+        plane.init();
+        plane.begin(0);
         let [gateway, console] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
-        let file = |flag: &str, name: &str| [flag.to_owned(), plane.path(name).to_string_lossy().into()];
+        let file = |flag: &str, name: &str| [flag.to_owned(), plane.secret(&format!("platform/{name}"))];
         let platform = [
             file("--database-url-file", "database.url"),
             file("--master-key", "master.key"),

@@ -114,24 +114,35 @@ pub struct Plane {
     pub replicas: Vec<Option<Running>>,
     pub folder: tempfile::TempDir,
     ports: Vec<[u16; 2]>,
-    flags: Vec<String>,
+    /// Further flags of every replica.
+    pub flags: Vec<String>,
 }
 
 impl Plane {
     pub async fn start(replicas: usize, flags: &[&str]) -> Plane {
-        let ports = (0..replicas).map(|_| [free_port(), free_port()]).collect();
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut plane =
-            Plane { store: Store::start().await, replicas: Vec::new(), folder: folder(), ports, flags };
+        let mut plane = Plane::prepare(replicas).await;
+        plane.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         for number in 0..replicas {
-            plane.replicas.push(None);
             plane.begin(number);
         }
         plane
     }
 
+    /// The same before any replica runs.
+    pub async fn prepare(replicas: usize) -> Plane {
+        let ports = (0..replicas).map(|_| [free_port(), free_port()]).collect();
+        let (store, folder) = (Store::start().await, folder());
+        let replicas = (0..replicas).map(|_| None).collect();
+        Plane { store, replicas, folder, ports, flags: Vec::new() }
+    }
+
     /// Starts a replica, on the ports that it always has.
     pub fn begin(&mut self, number: usize) {
+        self.replicas[number] = Some(Running::start(&mut self.replica(number)));
+    }
+
+    /// The command of a replica.
+    pub fn replica(&self, number: usize) -> Command {
         let [control, join] = self.ports[number];
         let mut command = Command::new(binary());
         command.args(["control", "--json", "--probes", "127.0.0.1:0", "--database-url", &self.store.url()]);
@@ -143,7 +154,31 @@ impl Plane {
         ]);
         command.arg("--master-key").arg(self.path("master.key")).arg("--admin").arg(self.admin(number));
         command.args(&self.flags);
-        self.replicas[number] = Some(Running::start(&mut command));
+        command
+    }
+
+    /// What `meshbase init` writes, in the folder `secrets`, for this store and every replica from now on.
+    pub fn init(&mut self) {
+        for owner in ["control", "platform"] {
+            let folder = self.path("secrets").join(owner);
+            std::fs::create_dir_all(&folder).unwrap();
+            // the store has a password already: what is there stays as it is
+            std::fs::write(folder.join("database.url"), self.store.url()).unwrap();
+        }
+        let mut command = Command::new(binary());
+        assert!(command.args(["init", "--out"]).arg(self.path("secrets")).status().unwrap().success());
+        std::fs::copy(self.secret("control/master.key"), self.path("master.key")).unwrap();
+        self.flags = vec!["--bootstrap".to_owned(), self.secret("control/bootstrap.json")];
+    }
+
+    /// The path of a file of `init`.
+    pub fn secret(&self, name: &str) -> String {
+        self.path("secrets").join(name).to_string_lossy().into_owned()
+    }
+
+    /// The token that `init` wrote for `service`.
+    pub fn first_token(&self, service: &str) -> String {
+        std::fs::read_to_string(self.secret(&format!("{service}/join.token"))).unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
