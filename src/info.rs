@@ -44,7 +44,7 @@ Meshbase serves.
   service_role key  {service}
   (again: `meshbase status`; the service_role key passes row-level security by: servers only)
 
-Copy, paste, run (npm i @supabase/supabase-js):
+Copy, paste, run (npm i @supabase/supabase-js, Node 22 or newer):
 
   import {{ createClient }} from '@supabase/supabase-js'
   const supabase = createClient('{url}', '{anon}')

@@ -60,15 +60,7 @@ impl Store {
     }
 
     pub fn url(&self) -> String {
-        let admin = self.server.as_ref().expect("it runs").admin();
-        format!(
-            "postgres://{}:{}@/{}?host={}&port={}",
-            admin.user,
-            admin.password.expose(),
-            admin.database,
-            admin.host,
-            admin.port
-        )
+        self.server.as_ref().expect("it runs").admin().url().expose().to_owned()
     }
 }
 

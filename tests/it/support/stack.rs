@@ -55,16 +55,8 @@ impl Stack {
         )
         .await
         .expect("the shared server starts");
-        let admin = shared.admin();
-        let url = format!(
-            "postgres://{}:{}@/{}?host={}&port={}",
-            admin.user,
-            admin.password.expose(),
-            admin.database,
-            admin.host,
-            admin.port
-        );
-        let mut config = config(&["--listen", "127.0.0.1:0", "--shared-database-url", &url]);
+        let url = shared.admin().url();
+        let mut config = config(&["--listen", "127.0.0.1:0", "--shared-database-url", url.expose()]);
         config.data_dir = Some(folder.join("up"));
         config.ephemeral = true;
         let up = Up::start(config).await.expect("the installation starts");
