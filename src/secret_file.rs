@@ -20,6 +20,7 @@ pub(crate) fn read(path: &Path) -> Result<Secret> {
 }
 
 /// What the file holds; if there is none, what `make` makes is written into it.
+#[cfg(feature = "platform")]
 pub(crate) fn read_or_write(path: &Path, make: impl FnOnce() -> Secret) -> Result<Secret> {
     if !path.exists() {
         write(path, make().expose().as_bytes()).map_err(|error| unusable(path, &error))?;
