@@ -24,8 +24,10 @@ fn folder() -> TempDir {
 }
 
 async fn start(folder: &TempDir, script: &str) -> Child {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]).current_dir(folder.path());
+    // what the tests were started from may ignore signals, as a shell does for what it runs in the background: that is
+    // inherited, and no shell can trap what it inherited
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "sh", "-c", script]).current_dir(folder.path());
     Child::start(command).await.unwrap()
 }
 
