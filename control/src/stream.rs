@@ -31,6 +31,9 @@ const QUEUE: usize = 8;
 /// How soon an endpoint is forgotten whose stream broke off and that no other replica hears of.
 const BROKEN_OFF: Duration = Duration::from_secs(5);
 
+/// Why a stream of who is denied ends.
+const DENIED: &str = "its identity is denied";
+
 /// Numbers of streams, so that an old one of a process is not taken for its new one.
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
@@ -91,12 +94,6 @@ struct Pending {
     revision: i64,
     set: BTreeMap<String, String>,
     removed: BTreeSet<String>,
-}
-
-const DENIED: &str = "its identity is denied";
-
-fn is_denied(control: &Control, peer: &Identity) -> bool {
-    control.0.worlds.now().denied.iter().any(|denied| denied == peer.as_str())
 }
 
 struct Stream {
@@ -322,4 +319,8 @@ impl Stream {
             }
         }
     }
+}
+
+fn is_denied(control: &Control, peer: &Identity) -> bool {
+    control.0.worlds.now().denied.iter().any(|denied| denied == peer.as_str())
 }
