@@ -11,11 +11,7 @@ use crate::support::run;
 fn check(pause: u64) {
     run(async {
         let mut plane = Plane::start(1, &["--lease-seconds", "2"]).await;
-        plane.apply(ECHO);
-        let origin = Origin::start().await;
-        let _echo = plane.callee("echo", "echo", &origin.address.to_string());
-        let web = plane.caller("web");
-        wait_for_answer(&web).await;
+        let (_origin, _echo, web) = plane.echoing().await;
         plane.settled(2);
         let (calls, wait) = (web.calls(), Duration::from_secs(pause));
         let before = traffic(&calls, pause).await.unwrap();
@@ -39,12 +35,7 @@ fn check(pause: u64) {
 
         plane.settled(2);
         plane.found("echo", 1);
-        plane.apply("kind: Fault\nname: stop\nspec: { service: echo, route: '*', fault: { abort: 418 } }");
-        let status = || crate::mesh::support::get(&calls, "http://echo.mesh/");
-        let started = std::time::Instant::now();
-        while status().await.map(|status| status.as_u16()) != Some(418) {
-            assert!(started.elapsed() < 5 * SECOND, "it steers again");
-        }
+        plane.steers(&calls).await;
     });
 }
 
@@ -63,11 +54,7 @@ fn nothing_fails_while_the_control_plane_is_away_for_a_minute() {
 fn a_proxy_starts_from_what_it_kept() {
     run(async {
         let mut plane = Plane::start(1, &[]).await;
-        plane.apply(ECHO);
-        let origin = Origin::start().await;
-        let _echo = plane.callee("echo", "echo", &origin.address.to_string());
-        let web = plane.caller("web");
-        wait_for_answer(&web).await;
+        let (_origin, _echo, web) = plane.echoing().await;
         plane.settled(2);
         plane.replicas[0].take().unwrap().kill();
 

@@ -14,11 +14,7 @@ fn check(ttl: u64, seconds: u64, rotations: usize) {
         let (ttl_flag, spread) = (ttl.to_string(), (seconds / 4).max(1).to_string());
         let flags = ["--svid-ttl-seconds", &ttl_flag, "--root-spread-seconds", &spread];
         let plane = Plane::start(1, &flags).await;
-        plane.apply(ECHO);
-        let origin = Origin::start().await;
-        let _echo = plane.callee("echo", "echo", &origin.address.to_string());
-        let web = plane.caller("web");
-        wait_for_answer(&web).await;
+        let (_origin, _echo, web) = plane.echoing().await;
         let before = roots(&plane);
         let serials = serial_of(&plane);
 

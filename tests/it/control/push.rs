@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use super::joining::wait_for_answer;
 use super::support::{ECHO, Plane, SECOND, traffic};
-use crate::mesh::support::{Origin, failures, get, quantile};
+use crate::mesh::support::{failures, get, quantile};
 use crate::support::process::wait_until;
 use crate::support::run;
 
@@ -25,11 +24,7 @@ fn many_routes() -> String {
 fn five_thousand_routes_come_without_a_stall() {
     run(async {
         let plane = Plane::start(1, &[]).await;
-        plane.apply(ECHO);
-        let origin = Origin::start().await;
-        let _echo = plane.callee("echo", "echo", &origin.address.to_string());
-        let web = plane.caller("web");
-        wait_for_answer(&web).await;
+        let (_origin, _echo, web) = plane.echoing().await;
         let calls = web.calls();
 
         let before = traffic(&calls, 4).await.unwrap();
@@ -51,11 +46,7 @@ fn five_thousand_routes_come_without_a_stall() {
 fn what_a_proxy_cannot_take_is_told_and_the_rest_is_in_force() {
     run(async {
         let plane = Plane::start(1, &[]).await;
-        plane.apply(ECHO);
-        let origin = Origin::start().await;
-        let _echo = plane.callee("echo", "echo", &origin.address.to_string());
-        let web = plane.caller("web");
-        wait_for_answer(&web).await;
+        let (_origin, _echo, web) = plane.echoing().await;
         let calls = web.calls();
 
         // a service without a last route that matches everything, and another change beside it

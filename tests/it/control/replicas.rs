@@ -1,19 +1,14 @@
 //! Several replicas on one store: one of them goes, and nothing else does.
 
-use super::joining::wait_for_answer;
 use super::support::{ECHO, Plane, SECOND, traffic};
-use crate::mesh::support::{Origin, failures, get};
+use crate::mesh::support::failures;
 use crate::support::run;
 
 #[test]
 fn proxies_move_on_to_another_replica() {
     run(async {
         let mut plane = Plane::start(2, &[]).await;
-        plane.apply(ECHO);
-        let origin = Origin::start().await;
-        let _echo = plane.callee("echo", "echo", &origin.address.to_string());
-        let web = plane.caller("web");
-        wait_for_answer(&web).await;
+        let (_origin, _echo, web) = plane.echoing().await;
         plane.settled(2);
         let calls = web.calls();
 
@@ -24,11 +19,7 @@ fn proxies_move_on_to_another_replica() {
 
         assert_eq!(failures(&samples), 0);
         plane.settled(2);
-        plane.apply("kind: Fault\nname: stop\nspec: { service: echo, route: '*', fault: { abort: 418 } }");
-        let started = std::time::Instant::now();
-        while get(&calls, "http://echo.mesh/").await.map(|status| status.as_u16()) != Some(418) {
-            assert!(started.elapsed() < 5 * SECOND, "the other one steers");
-        }
+        plane.steers(&calls).await;
     });
 }
 

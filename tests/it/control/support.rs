@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::Random;
 use common::Outbound;
@@ -11,7 +11,8 @@ use meshbase::postgres::{Server, Spec};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
-use crate::mesh::support::{Sample, client, load};
+use super::joining::wait_for_answer;
+use crate::mesh::support::{Origin, Sample, client, get, load};
 use crate::support::binary;
 use crate::support::process::{folder, wait_until};
 
@@ -247,6 +248,25 @@ impl Plane {
         let mut command = self.proxy(service, service, &token, &[]);
         command.arg("--outbound").arg(format!("unix:{}", socket.display()));
         Caller { proxy: Running::start(&mut command), command, socket }
+    }
+
+    /// `echo` behind a proxy of its own, and `web`, which calls it and is answered.
+    pub async fn echoing(&self) -> (Origin, Running, Caller) {
+        self.apply(ECHO);
+        let origin = Origin::start().await;
+        let echo = self.callee("echo", "echo", &origin.address.to_string());
+        let web = self.caller("web");
+        wait_for_answer(&web).await;
+        (origin, echo, web)
+    }
+
+    /// Has `echo` answer 418 by a document, and waits until who calls it is told so.
+    pub async fn steers(&self, calls: &Outbound) {
+        self.apply("kind: Fault\nname: stop\nspec: { service: echo, route: '*', fault: { abort: 418 } }");
+        let started = Instant::now();
+        while get(calls, "http://echo.mesh/").await.map(|status| status.as_u16()) != Some(418) {
+            assert!(started.elapsed() < 5 * SECOND, "it does not steer");
+        }
     }
 
     /// Waits until every proxy has what it should have.
