@@ -12,7 +12,8 @@ pub struct Config {
     /// The domain whose labels are project references: a request for `shop.DOMAIN` is the project `shop`'s.
     #[arg(long, env = "MESHBASE_DOMAIN", default_value = "localhost", value_name = "DOMAIN")]
     pub domain: String,
-    /// The address that links in mails start with; without it, the address that a loopback client used.
+    /// The address that links in mails start with; without it, the address that a loopback client used. A project that
+    /// was called by its host keeps that host.
     #[arg(long, env = "MESHBASE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<Url>,
     /// Proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or CIDR blocks.

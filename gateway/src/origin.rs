@@ -8,6 +8,7 @@ use base::{Error, Request, Result};
 use http::HeaderMap;
 use http::header::HOST;
 use http::uri::Authority;
+use url::Url;
 
 use crate::config::{Block, Config};
 
@@ -23,13 +24,14 @@ pub(crate) struct Client {
 
 pub(crate) struct Origins {
     trusted: Vec<Block>,
-    public_url: Option<String>,
+    public_url: Option<Url>,
+    domain: String,
 }
 
 impl Origins {
     pub(crate) fn new(config: &Config) -> Origins {
-        let public_url = config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
-        Origins { trusted: config.trusted_proxies.clone(), public_url }
+        let domain = config.domain.trim_end_matches('.').to_ascii_lowercase();
+        Origins { trusted: config.trusted_proxies.clone(), public_url: config.public_url.clone(), domain }
     }
 
     /// Errors: 400 for a host that cannot be told.
@@ -45,17 +47,28 @@ impl Origins {
         })
     }
 
-    /// The address that links start with. Another host than a loopback one is not believed: whoever asks for a
-    /// password reset must not choose where its link points. Without a better one links lead to this machine, until
-    /// `--public-url` says where it is; everything else works meanwhile.
+    /// The address that links start with. Another host than a loopback one, or a project's below our domain, is not
+    /// believed: whoever asks for a password reset must not choose where its link points. Without a better one links
+    /// lead to this machine, until `--public-url` says where it is; everything else works meanwhile.
     pub(crate) fn public(&self, client: &Client) -> String {
         if let Some(url) = &self.public_url {
-            return url.clone();
+            let mut url = url.clone();
+            // a link without a key finds its project by the host
+            if let Some(host) = client.host.as_ref().filter(|host| self.is_of_a_project(host.host())) {
+                let _ = url.set_host(Some(host.host()));
+            }
+            return url.as_str().trim_end_matches('/').to_owned();
         }
         match client.host.as_ref().filter(|host| is_loopback(host.host())) {
             Some(host) => format!("{}://{host}", client.scheme),
             None => "http://localhost".to_owned(),
         }
+    }
+
+    /// Whether it is one label below our domain.
+    fn is_of_a_project(&self, host: &str) -> bool {
+        let label = host.strip_suffix(self.domain.as_str()).and_then(|rest| rest.strip_suffix('.'));
+        label.is_some_and(|label| !label.is_empty() && !label.contains('.'))
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
@@ -191,5 +204,23 @@ mod tests {
         assert_eq!(public("127.0.0.1:54321"), "http://127.0.0.1:54321");
         assert_eq!(public("evil.example"), "http://localhost");
         assert_eq!(public("localhost.evil.example"), "http://localhost");
+    }
+
+    #[test]
+    fn behind_a_public_address_a_project_keeps_its_host() {
+        let config = Config {
+            domain: "api.example".to_owned(),
+            public_url: Some("https://api.example:8443/base/".parse().unwrap()),
+            ..Config::default()
+        };
+        let origins = Origins::new(&config);
+        let public = |host| origins.public(&origins.client(&request("10.0.0.1", &[("host", host)])).unwrap());
+
+        assert_eq!(public("shop.api.example"), "https://shop.api.example:8443/base");
+        for other in
+            ["api.example", "evil.example", "shop.api.example.evil", "a.b.api.example", "xapi.example"]
+        {
+            assert_eq!(public(other), "https://api.example:8443/base", "{other}");
+        }
     }
 }
