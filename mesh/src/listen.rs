@@ -20,9 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::classify::is_grpc;
-use crate::connect::shared::{
-    self, CONNECTION_WINDOW_BYTES, PING_AFTER, PING_WAIT, STREAM_WINDOW_BYTES, STREAMS,
-};
+use crate::connect::shared::{self, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, STREAMS};
 use crate::identity::{Alpn, Credentials, Identity, Negotiated, handshake};
 use crate::observe::{Event, Name, Reason, Side};
 use crate::plane::DataPlane;
@@ -32,6 +30,10 @@ use crate::{Cause, Inbound, Outbound, hop, rescue, target};
 
 /// A client must send its request's head within this time, and may rest for as long between two requests.
 const HEAD: Duration = Duration::from_secs(75);
+/// A peer that says nothing for this time is asked for a sign of life,
+const PING_AFTER: Duration = Duration::from_secs(20);
+/// and given up this much later.
+const PING_WAIT: Duration = Duration::from_secs(10);
 /// Largest request head.
 const HEAD_BYTES: usize = shared::HEAD_BYTES as usize;
 /// Resets of streams that a peer may cause before its connection is closed (CVE-2023-44487).

@@ -31,10 +31,10 @@ pub(crate) const STREAMS: u32 = 128;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS;
 /// Largest head of a request or an answer.
 pub(crate) const HEAD_BYTES: u32 = 64 * 1024;
-/// A connection is asked for a sign of life after this time without one,
-pub(crate) const PING_AFTER: Duration = Duration::from_secs(20);
-/// and given up this much later.
-pub(crate) const PING_WAIT: Duration = Duration::from_secs(10);
+/// A connection on which a request waits is asked for a sign of life after this time without one,
+const PING_AFTER: Duration = Duration::from_secs(1);
+/// and given up this much later: where packets are lost without a word, nothing else tells.
+const PING_WAIT: Duration = Duration::from_secs(3);
 
 /// A connection that nobody used for one to two of these is closed.
 const REST: Duration = Duration::from_secs(15);
