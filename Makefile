@@ -2,7 +2,7 @@
 CARGO ?= cargo
 export SQLX_OFFLINE ?= true
 
-.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh openapi sqlx doc deny bench-mesh
+.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh test-topology openapi sqlx doc deny bench-mesh image
 
 ## start everything; PostgreSQL is installed first if the machine has none
 up: postgres
@@ -42,10 +42,17 @@ test-clients:
 test-mesh:
 	tests/mesh/run
 
+test-topology:
+	tests/topology/run
+
 ## measure the mesh beside its peers; PEERS is the folder of their configurations
 bench-mesh:
 	$(CARGO) build --release --locked
 	bench/mesh --binary target/release/meshbase --peers-dir $(PEERS) $(BENCH)
+
+## the image of docker-compose.yml and deploy/k8s
+image:
+	docker build --tag meshbase .
 
 ## write the OpenAPI documents that tests compare with
 openapi:

@@ -10,7 +10,7 @@
 //! Each folder is for one container alone. Whoever holds one of them is that service, and nobody else.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use base::error::{BAD_REQUEST, OrInternal};
@@ -53,7 +53,9 @@ impl Init {
             made.map_err(|error| BAD_REQUEST.error(format!("{}: {error}", folder.display())))?;
         }
         // one at a time: of two that begin at once, the second finds what the first wrote
-        let lock = File::create(self.out.join("control/lock")).or_internal()?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(self.out.join("control/lock")).or_internal()?;
         lock.lock().or_internal()?;
 
         let token = || Secret::new(random.token(32));
@@ -147,9 +149,8 @@ mod tests {
         let first = files(out.path());
         assert_eq!(first.len(), 13, "{:?}", first.keys());
         for path in first.keys() {
-            let is_secret = path.file_name().is_some_and(|name| name != "lock");
             let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-            assert!(!is_secret || mode == 0o600, "{}: {mode:o}", path.display());
+            assert_eq!(mode, 0o600, "{}", path.display());
             let folder = std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777;
             assert_eq!(folder, 0o700);
         }

@@ -39,6 +39,9 @@ pub struct Config {
     /// Where the console is.
     #[arg(long, env = "MESHBASE_CONSOLE", default_value = "127.0.0.1:54323", value_name = "ADDR")]
     pub console: SocketAddr,
+    /// The console's address, as `status` tells it [default: where it is].
+    #[arg(long, env = "MESHBASE_CONSOLE_URL", value_name = "URL")]
+    pub console_url: Option<String>,
     /// The gateway's address, as `status` tells it.
     #[arg(long, env = "MESHBASE_PUBLIC_URL", default_value = "http://127.0.0.1:54321", value_name = "URL")]
     pub public_url: String,
@@ -82,13 +85,14 @@ async fn open(config: &Config, deps: &common::Dependencies) -> Result<Platform> 
 
 async fn info(config: &Config, role: &Role, platform: &Platform, token: &Secret) -> Result<Info> {
     let access = platform.access(&ProjectRef::default_project()).await?;
+    let console = config.console_url.clone().unwrap_or_else(|| format!("http://{}", config.console));
     Ok(Info {
         url: config.public_url.clone(),
         anon_key: access.anon_key,
         service_role_key: access.service_role_key,
         jwt_secret: access.jwt_secret,
         db_url: access.db_url,
-        console_url: Secret::new(format!("http://{}/?token={}", config.console, token.expose())),
+        console_url: Secret::new(format!("{console}/?token={}", token.expose())),
         probes_url: String::new(),
         metrics_url: String::new(),
         data_dir: role.state_dir.clone(),

@@ -127,6 +127,10 @@ impl Provisioner {
 }
 
 impl Provision for Provisioner {
+    fn usual(&self) -> Placement {
+        if self.servers.is_some() { Placement::Server } else { Placement::Database }
+    }
+
     fn provision<'a>(
         &'a self,
         id: Uuid,

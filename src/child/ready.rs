@@ -28,7 +28,7 @@ impl Child {
     ///
     /// Errors: [`PROGRAM_FAILED`] if it ended before, or was not ready `within` the time.
     pub async fn ready(&self, ready: &Ready, at: Option<&Listen>, within: Duration) -> Result<()> {
-        if at.is_none() && !matches!(ready, Ready::Exec(_)) {
+        if at.is_none() && ready.needs_place() {
             return Err(PROGRAM_FAILED.error(format!("{ready} needs to know where the program listens")));
         }
         tokio::select! {
@@ -54,15 +54,21 @@ async fn probe(ready: &Ready, at: Option<&Listen>) -> bool {
     let answer = async {
         match (ready, at) {
             (Ready::Exec(command), _) => exec(command).await,
-            (Ready::Tcp, Some(Listen::Tcp(addr))) => TcpStream::connect(addr).await.is_ok(),
-            (Ready::Tcp, Some(Listen::Unix(socket))) => UnixStream::connect(socket).await.is_ok(),
+            (Ready::Tcp(Some(place)), _) | (Ready::Tcp(None), Some(place)) => connects(place).await,
             (Ready::Http(path), Some(at)) => {
                 local_http::send(at, Method::GET, path).await.is_ok_and(|(status, _)| status.is_success())
             }
-            (_, None) => false,
+            (Ready::Tcp(None) | Ready::Http(_), None) => false,
         }
     };
     timeout(PROBE, answer).await.unwrap_or(false)
+}
+
+async fn connects(place: &Listen) -> bool {
+    match place {
+        Listen::Tcp(addr) => TcpStream::connect(addr).await.is_ok(),
+        Listen::Unix(socket) => UnixStream::connect(socket).await.is_ok(),
+    }
 }
 
 /// Kills what is left of a command when its time is over.

@@ -138,7 +138,7 @@ async fn a_program_is_ready_when_it_accepts_connections() {
     let socket = folder.path().join("socket");
     let at = Listen::Unix(socket.clone());
 
-    let (ready, _listener) = tokio::join!(child.ready(&Ready::Tcp, Some(&at), PATIENCE), async {
+    let (ready, _listener) = tokio::join!(child.ready(&Ready::Tcp(None), Some(&at), PATIENCE), async {
         // after the first probe, which finds nothing
         tokio::task::yield_now().await;
         UnixListener::bind(&socket).unwrap()
@@ -184,7 +184,7 @@ async fn a_program_that_ends_or_takes_too_long_is_not_ready() {
 
     let ended = ends.ready(&never, None, PATIENCE).await.unwrap_err();
     let hung = hangs.ready(&never, None, Duration::from_millis(40)).await.unwrap_err();
-    let nowhere = hangs.ready(&Ready::Tcp, None, PATIENCE).await.unwrap_err();
+    let nowhere = hangs.ready(&Ready::Tcp(None), None, PATIENCE).await.unwrap_err();
 
     assert_eq!(ended.message, "the program ended with 4 before it was ready");
     assert_eq!(hung.message, "the program was not ready within 40ms: exec:printf ready; false");

@@ -3,6 +3,7 @@
 mod drain;
 #[cfg(feature = "control")]
 mod mesh;
+mod probe;
 #[cfg(feature = "up")]
 mod projects;
 mod sidecar;
@@ -124,6 +125,8 @@ pub enum Command {
     Sidecar(Box<sidecar::Sidecar>),
     /// Have a running proxy take no new requests.
     Drain(drain::Drain),
+    /// Ask whether something is there: a health check for where there is no shell.
+    Probe(probe::Probe),
     /// Bring a database up to date with our schemas.
     Migrate {
         /// The database, as its superuser.
@@ -177,6 +180,7 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         Command::Mesh(command) => return command.run().await,
         Command::Sidecar(sidecar) => return sidecar.run().await,
         Command::Drain(drain) => drain.run().await,
+        Command::Probe(probe) => probe.run().await,
         Command::Migrate { database_url, platform } => {
             let target = if platform { Target::Platform } else { Target::Project };
             let endpoint = common::project::Endpoint::parse(&database_url)?;

@@ -30,7 +30,7 @@ enum Command {
         /// A name for people.
         #[arg(long, default_value = "")]
         name: String,
-        /// Put its database on the shared server rather than on a server of its own.
+        /// Put its database on the shared server rather than on a server of its own, where servers are started.
         #[arg(long)]
         shared: bool,
         /// A Supabase project folder: its config.toml, migrations and seed are used as they are.
@@ -72,7 +72,7 @@ impl Projects {
                 // what cannot be read is found before anything is made
                 let folder = workdir.as_deref().map(Workdir::open).transpose()?;
                 let info: Info = installation.get("/status").await?;
-                let placement = if shared { Placement::Database } else { Placement::Server };
+                let placement = shared.then_some(Placement::Database);
                 let request = CreateProject { reference, name, placement };
                 let access: Access = installation.post("/projects", &request).await?;
                 // the secret key is shown this once: before anything else can fail

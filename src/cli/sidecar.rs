@@ -26,7 +26,7 @@ pub struct Sidecar {
     steered: Steered,
     /// When the program counts as started: it accepts connections, answers 2xx, or this command ends with 0
     /// [default: as the file says, else at once].
-    #[arg(long, env = "MESHBASE_READY", value_name = "tcp|http:/PATH|exec:COMMAND")]
+    #[arg(long, env = "MESHBASE_READY", value_name = "tcp|tcp:ADDR|http:/PATH|exec:COMMAND")]
     ready: Option<Ready>,
     /// Seconds that the program may take to be ready.
     #[arg(long, env = "MESHBASE_START_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
@@ -129,7 +129,7 @@ impl Sidecar {
         };
         let at = workload.and_then(|workload| workload.program.clone());
         let ready = self.ready.clone().or_else(|| workload.and_then(|workload| workload.ready.clone()));
-        if at.is_none() && ready.as_ref().is_some_and(|ready| !matches!(ready, Ready::Exec(_))) {
+        if at.is_none() && ready.as_ref().is_some_and(Ready::needs_place) {
             return Err(self.refusal("does not say where the program listens, which --ready needs"));
         }
         let start_within = Duration::from_secs(self.start_timeout);
@@ -177,7 +177,7 @@ mod tests {
 
         assert_eq!(of_file.command, ["prog", "--ready"]);
         assert_eq!(of_file.at, Some("127.0.0.1:80".parse().unwrap()));
-        assert_eq!(of_file.ready, Some(Ready::Tcp));
+        assert_eq!(of_file.ready, Some(Ready::Tcp(None)));
         assert_eq!(of_file.start_within, Duration::from_secs(60));
         assert_eq!(of_flag.ready, Some(Ready::Http("/up".to_owned())));
     }
@@ -198,6 +198,7 @@ mod tests {
             assert_eq!(program(workloads, &arguments).unwrap_err(), expected);
         }
         assert!(program(caller, &["--ready", "exec:true", "--", "prog"]).unwrap().is_some());
+        assert!(program(caller, &["--ready", "tcp:127.0.0.1:80", "--", "prog"]).unwrap().is_some());
         assert!(program(two, &[]).unwrap().is_none());
         assert!(parse(&["--ready", "http"]).is_err());
     }

@@ -122,12 +122,19 @@ pub enum Listen {
 /// When a program counts as started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// It accepts connections.
-    Tcp,
+    /// It accepts connections: where it listens, or where this says.
+    Tcp(Option<Listen>),
     /// It answers 2xx at this path.
     Http(String),
     /// This command, run by a shell, ends with 0.
     Exec(String),
+}
+
+impl Ready {
+    /// Whether it can only be told of a program of which it is known where it listens.
+    pub fn needs_place(&self) -> bool {
+        matches!(self, Ready::Tcp(None) | Ready::Http(_))
+    }
 }
 
 impl FromStr for Listen {
@@ -157,10 +164,11 @@ impl FromStr for Ready {
     type Err = String;
     fn from_str(text: &str) -> Result<Ready, String> {
         match text.split_once(':') {
-            None if text == "tcp" => Ok(Ready::Tcp),
+            None if text == "tcp" => Ok(Ready::Tcp(None)),
+            Some(("tcp", place)) => Ok(Ready::Tcp(Some(place.parse()?))),
             Some(("http", path)) if path.starts_with('/') => Ok(Ready::Http(path.to_owned())),
             Some(("exec", command)) if !command.is_empty() => Ok(Ready::Exec(command.to_owned())),
-            _ => Err(format!("{text} is none of tcp, http:/PATH, exec:COMMAND")),
+            _ => Err(format!("{text} is none of tcp, tcp:ADDR, http:/PATH, exec:COMMAND")),
         }
     }
 }
@@ -168,7 +176,8 @@ impl FromStr for Ready {
 impl std::fmt::Display for Ready {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Ready::Tcp => f.write_str("tcp"),
+            Ready::Tcp(None) => f.write_str("tcp"),
+            Ready::Tcp(Some(place)) => write!(f, "tcp:{place}"),
             Ready::Http(path) => write!(f, "http:{path}"),
             Ready::Exec(command) => write!(f, "exec:{command}"),
         }

@@ -55,6 +55,9 @@ pub struct Place {
 
 /// Makes and wakes databases.
 pub trait Provision: Send + Sync {
+    /// Where a project's database goes if nobody says.
+    fn usual(&self) -> Placement;
+
     /// Makes a database with every schema of ours in it, and its logins.
     fn provision<'a>(
         &'a self,

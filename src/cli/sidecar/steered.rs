@@ -73,7 +73,7 @@ impl Steered {
     /// Errors: as for a file.
     pub(super) fn mesh(&self) -> Result<Mesh> {
         let listener = |listen: Listen| OutboundListener { listen, protocol: Protocol::Http1, to: None };
-        let ready = self.program_at.as_ref().map(|_| Ready::Tcp);
+        let ready = self.program_at.as_ref().map(|_| Ready::Tcp(None));
         let workload = Workload {
             service: self.service.clone().unwrap_or_default(),
             program: self.program_at.clone(),

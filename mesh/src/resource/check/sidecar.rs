@@ -126,7 +126,7 @@ fn workload(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, sidecar: &Side
     let idle = workload.program.is_none() && workload.outbound.is_empty();
     report.refuse_if(idle, at, "a workload needs a program or an outbound listener");
     match &workload.ready {
-        Some(ready @ (Ready::Tcp | Ready::Http(_))) if workload.program.is_none() => {
+        Some(ready) if ready.needs_place() && workload.program.is_none() => {
             report.refuse(&at.key("ready"), format!("{ready} needs a program to connect to"));
         }
         Some(Ready::Http(path)) => matches::path(report, &at.key("ready"), path),

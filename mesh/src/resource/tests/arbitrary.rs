@@ -320,8 +320,12 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 fn sidecar() -> impl Strategy<Value = Sidecar> {
-    let ready =
-        select(vec![Ready::Tcp, Ready::Http("/readyz".to_owned()), Ready::Exec("test -e 'a b'".to_owned())]);
+    let ready = select(vec![
+        Ready::Tcp(None),
+        Ready::Tcp(Some(Listen::Tcp(([127, 0, 0, 1], 80).into()))),
+        Ready::Http("/readyz".to_owned()),
+        Ready::Exec("test -e 'a b'".to_owned()),
+    ]);
     (of(ready), time(), time(), 1..=256_usize, of("[a-z]{1,4}")).prop_map(
         |(ready, grace, lame_duck, workers, zone)| {
             let outbound = |listen: &str, protocol, to: Option<&str>| OutboundListener {

@@ -64,6 +64,11 @@ pub struct Access {
 }
 
 impl Platform {
+    /// Where a project's database goes if nobody says.
+    pub(crate) fn usual_placement(&self) -> Placement {
+        self.0.provision.usual()
+    }
+
     /// Makes a project with its database and keys. Once begun it goes on though nobody waits for it any more: half a
     /// project would be one that nobody can use or make again.
     ///

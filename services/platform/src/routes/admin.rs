@@ -42,8 +42,8 @@ pub struct CreateProject {
     /// A name for people; the reference if empty.
     #[serde(default)]
     pub name: String,
-    /// Where its database goes.
-    pub placement: Placement,
+    /// Where its database goes; where those of this installation usually go if it is not said.
+    pub placement: Option<Placement>,
 }
 
 /// A project in the owner's list.
@@ -79,8 +79,8 @@ async fn create(
     Json(request): Json<CreateProject>,
 ) -> Result<Json<Access>> {
     let name = if request.name.is_empty() { request.reference.to_string() } else { request.name };
-    let new =
-        NewProject { reference: request.reference, name, placement: request.placement, jwt_secret: None };
+    let placement = request.placement.unwrap_or_else(|| platform.usual_placement());
+    let new = NewProject { reference: request.reference, name, placement, jwt_secret: None };
     let (_, access) = platform.create(new).await?;
     Ok(Json(access))
 }
