@@ -8,7 +8,7 @@ use axum::routing::get;
 use base::error::{BAD_REQUEST, OrInternal};
 use base::seal::MasterKey;
 use base::serve::{Listener, serve};
-use base::{Clock, Random, Result};
+use base::{Clock, Random, Result, Secret};
 use common::project::Endpoint;
 use control::bootstrap::Bootstrap;
 use control::{Config, Control, Listeners};
@@ -31,6 +31,7 @@ struct Addresses {
     join: String,
     probes: String,
     admin: String,
+    demand: Option<String>,
 }
 
 /// Runs until it is told to stop. A store that is not there yet is waited for.
@@ -44,6 +45,7 @@ pub(crate) async fn run(config: Config, json: bool) -> Result<()> {
         control: tcp(config.listen, "--listen").await?,
         join: tcp(config.join_listen, "--join-listen").await?,
         admin: Listener::unix(&config.admin).or_internal()?,
+        demand: demand(&config).await?,
     };
     let probes = tcp(config.probes, "--probes").await?;
     let addresses = Addresses {
@@ -51,6 +53,7 @@ pub(crate) async fn run(config: Config, json: bool) -> Result<()> {
         join: address(&listeners.join),
         probes: address(&probes),
         admin: config.admin.display().to_string(),
+        demand: listeners.demand.as_ref().map(|(listener, _)| address(listener)),
     };
     let (phase, ready) = watch::channel(None::<watch::Receiver<bool>>);
     let probes = tokio::spawn(serve(probes, router(ready), stop.clone(), GRACE));
@@ -74,6 +77,19 @@ pub(crate) async fn run(config: Config, json: bool) -> Result<()> {
     control.serve(listeners, stop).await;
     let _ = probes.await;
     Ok(())
+}
+
+/// The door of autoscalers, with what they must show.
+///
+/// Errors: others than this machine could read it without a token.
+async fn demand(config: &Config) -> Result<Option<(Listener, Option<Secret>)>> {
+    let Some(at) = config.demand_listen else { return Ok(None) };
+    let token = config.demand_token.as_deref().map(secret_file::read).transpose()?;
+    if token.is_none() && !at.ip().is_loopback() {
+        let message = format!("{at} is open to others, and there is no --demand-token");
+        return Err(BAD_REQUEST.error(message).with_hint("give the file of a token, or listen on loopback"));
+    }
+    Ok(Some((tcp(at, "--demand-listen").await?, token)))
 }
 
 /// Where the store is.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! postgres/password
-//! control/{database.url, master.key, bootstrap.json}
+//! control/{database.url, master.key, bootstrap.json, demand.token}
 //! platform/{database.url, master.key, console.token, join.token}
 //! gateway/join.token  auth/join.token  data/join.token  storage/join.token
 //! ```
@@ -68,7 +68,9 @@ impl Init {
             read_or_write(&folder.join("database.url"), || url.clone())?;
             read_or_write(&folder.join("master.key"), || MasterKey::generate(&random))?;
         }
-        read_or_write(&self.out.join("platform/console.token"), token)?;
+        for file in ["platform/console.token", "control/demand.token"] {
+            read_or_write(&self.out.join(file), token)?;
+        }
         self.join_tokens(&clock, &random)?;
         self.hand_over()
     }
@@ -147,7 +149,7 @@ mod tests {
         init(out.path()).run().unwrap();
 
         let first = files(out.path());
-        assert_eq!(first.len(), 13, "{:?}", first.keys());
+        assert_eq!(first.len(), 14, "{:?}", first.keys());
         for path in first.keys() {
             let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{}", path.display());

@@ -12,8 +12,10 @@ use mesh::resource::Mesh;
 use mesh::sidecar::{Given, Phase, Sidecar};
 use mesh::steer::{Agents, Bootstrap};
 
-use crate::child::Child;
-use crate::cli::Program;
+use tokio_util::sync::CancellationToken;
+
+use crate::child::{self, Child};
+use crate::cli::Programs;
 use crate::telemetry;
 
 /// How often the configuration's file is looked at.
@@ -21,12 +23,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the proxy of `mesh`, which is in the file `path` if it is in one, until it is told to stop or its program ends.
 /// Returns the program's exit code.
-pub(crate) async fn run(
-    path: Option<&Path>,
-    mesh: Mesh,
-    program: Option<Program>,
-    json: bool,
-) -> Result<ExitCode> {
+pub(crate) async fn run(path: Option<&Path>, mesh: Mesh, programs: Programs, json: bool) -> Result<ExitCode> {
     let stop = crate::roles::stop_signal();
     let grace = mesh.sidecar.as_ref().map(|sidecar| sidecar.grace).unwrap_or_default();
     let mut steering = None;
@@ -42,9 +39,17 @@ pub(crate) async fn run(
         tokio::select! { () = stop.cancelled() => {}, () = asked.cancelled() => {} }
     };
     tokio::pin!(told);
-    let child = match &program {
-        None => None,
-        Some(program) => {
+    let child = match &programs {
+        Programs::Elsewhere(ready) => {
+            proxy.set_phase(Phase::Waiting);
+            tell(&proxy, json)?;
+            tokio::select! {
+                () = child::all_ready(ready) => {}
+                () = &mut told => return end(proxy, steering, &stop).await,
+            }
+            None
+        }
+        Programs::Ours(program) => {
             let child = program.start().await?;
             tokio::select! {
                 ready = program.ready(&child) => if let Err(error) = ready {
@@ -53,15 +58,13 @@ pub(crate) async fn run(
                 },
                 () = &mut told => return Ok(ExitCode::from(child.stop(grace).await)),
             }
+            tell(&proxy, json)?;
             Some(child)
         }
     };
     proxy.set_phase(Phase::Serving);
     if let Some(steering) = &steering {
         steering.announce(&proxy);
-    }
-    if json {
-        println!("{}", serde_json::to_string(proxy.addresses()).or_internal()?);
     }
     let code = tokio::select! {
         () = told => None,
@@ -72,20 +75,43 @@ pub(crate) async fn run(
     if code.is_some() {
         proxy.set_phase(Phase::ProgramGone);
     }
+    let Some(child) = child else { return end(proxy, steering, &stop).await };
     if let Some(steering) = &steering {
         steering.agents.leave().await;
     }
     proxy.drain().await;
-    let code = match (code, &child) {
-        (Some(code), _) => code,
-        (None, Some(child)) => child.stop(grace).await,
-        (None, None) => 0,
+    let code = match code {
+        Some(code) => code,
+        None => child.stop(grace).await,
     };
     proxy.end().await;
     if let Some(steering) = &steering {
         steering.agents.end().await;
     }
     Ok(ExitCode::from(code))
+}
+
+/// Ends a proxy whose programs are somebody else's to stop: told by them to drain, it carries what they call until it is
+/// to stop itself.
+async fn end(proxy: Sidecar, steering: Option<Steering>, stop: &CancellationToken) -> Result<ExitCode> {
+    if let Some(steering) = &steering {
+        steering.agents.leave().await;
+    }
+    proxy.drain().await;
+    stop.cancelled().await;
+    proxy.end().await;
+    if let Some(steering) = &steering {
+        steering.agents.end().await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says where it listens.
+fn tell(proxy: &Sidecar, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(proxy.addresses()).or_internal()?);
+    }
+    Ok(())
 }
 
 async fn start(mesh: Mesh, steering: Option<&Steering>) -> Result<Sidecar> {

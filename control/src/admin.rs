@@ -2,6 +2,8 @@
 
 mod answers;
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, Query, State};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Control;
+use crate::demand::Demand;
 use crate::doors::envelope;
 use crate::resources::{Key, Resources, documents};
 
@@ -94,7 +97,7 @@ async fn apply(State(control): State<Control>, Json(asked): Json<Apply>) -> Resu
     let remove = asked.remove.iter().map(|key| parse_key(key)).collect::<Result<Vec<_>>>()?;
     let latest = control.0.store.latest().await?;
     let base = asked.base.unwrap_or(latest.id);
-    let at: std::collections::BTreeMap<Key, String> =
+    let at: BTreeMap<Key, String> =
         documents.iter().map(|document| (document.key.clone(), document.at.clone())).collect();
     let put = documents.into_iter().map(|document| (document.key, document.spec));
     let next = latest.resources.changed(put, &remove);
@@ -147,7 +150,7 @@ async fn endpoints(State(control): State<Control>) -> Json<Value> {
 }
 
 /// What is under way and what waits, by service: what an autoscaler looks at.
-async fn demand(State(control): State<Control>) -> Result<Json<Value>> {
+async fn demand(State(control): State<Control>) -> Result<Json<BTreeMap<String, Demand>>> {
     control.demand().await.map(Json)
 }
 

@@ -39,6 +39,12 @@ pub struct Config {
         value_name = "PATH"
     )]
     pub admin: PathBuf,
+    /// Where autoscalers read how much each service has to do: `/mesh/demand`, and `/metrics` for Prometheus.
+    #[arg(long, env = "MESHBASE_DEMAND_LISTEN", value_name = "ADDR")]
+    pub demand_listen: Option<SocketAddr>,
+    /// The file of the token that they must show; needed beyond loopback.
+    #[arg(long, env = "MESHBASE_DEMAND_TOKEN_FILE", value_name = "FILE", requires = "demand_listen")]
+    pub demand_token: Option<PathBuf>,
     /// How long a certificate is good. It is renewed when half of that is over.
     #[arg(long, env = "MESHBASE_SVID_TTL", default_value_t = 72 * 3600, value_name = "SECONDS")]
     pub svid_ttl_seconds: u64,

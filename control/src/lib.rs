@@ -14,6 +14,7 @@ mod authority;
 pub mod bootstrap;
 mod certificates;
 mod config;
+mod demand;
 mod doors;
 mod leases;
 pub mod resources;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use base::gcra::Limiter;
 use base::seal::MasterKey;
 use base::serve::Listener;
-use base::{Clock, Random, Result};
+use base::{Clock, Random, Result, Secret};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::watch;
@@ -73,6 +74,8 @@ pub struct Listeners {
     pub join: Listener,
     /// For the operator.
     pub admin: Listener,
+    /// For autoscalers, and what they must show.
+    pub demand: Option<(Listener, Option<Secret>)>,
 }
 
 impl Control {
@@ -113,11 +116,18 @@ impl Control {
 
     /// Serves until `stop`.
     pub async fn serve(&self, listeners: Listeners, stop: CancellationToken) {
-        let Listeners { control, join, admin } = listeners;
+        let Listeners { control, join, admin, demand } = listeners;
+        let asked = async {
+            if let Some((listener, token)) = demand {
+                let router = demand::router(self.clone(), token);
+                base::serve::serve(listener, router, stop.clone(), doors::GRACE).await;
+            }
+        };
         tokio::join!(
             doors::serve_control(self.clone(), control, stop.clone()),
             doors::serve_join(self.clone(), join, stop.clone()),
             base::serve::serve(admin, admin::router(self.clone()), stop.clone(), doors::GRACE),
+            asked,
             async {
                 // the sooner streams end, the sooner proxies are with another replica
                 stop.cancelled().await;

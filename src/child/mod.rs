@@ -1,6 +1,7 @@
 //! The program that a proxy stands beside: it is started, waited for, told what we are told, and stopped before us.
 
 mod ready;
+pub(crate) use ready::all_ready;
 mod reap;
 
 use std::ffi::OsString;

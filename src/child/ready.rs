@@ -42,6 +42,11 @@ impl Child {
     }
 }
 
+/// Waits until every one of these programs, which somebody else starts, is ready.
+pub(crate) async fn all_ready(programs: &[(Ready, Option<Listen>)]) {
+    futures_util::future::join_all(programs.iter().map(|(ready, at)| until(ready, at.as_ref()))).await;
+}
+
 async fn until(ready: &Ready, at: Option<&Listen>) {
     let mut pause = *PAUSES.start();
     while !probe(ready, at).await {

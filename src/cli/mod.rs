@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand};
 use crate::exec_child::ExecChild;
 use crate::migrate::{self, Target};
 use crate::telemetry::LogFormat;
-pub(crate) use sidecar::Program;
+pub(crate) use sidecar::Programs;
 
 /// A backend you start with one command and grow into a platform.
 #[derive(Parser, Debug)]

@@ -46,6 +46,15 @@ pub struct Sidecar {
     read: OnceCell<Mesh>,
 }
 
+/// Who starts what is behind the proxy.
+#[derive(Debug)]
+pub(crate) enum Programs {
+    /// We do.
+    Ours(Program),
+    /// Somebody else: when each of those that say so is ready, and where it listens.
+    Elsewhere(Vec<(Ready, Option<Listen>)>),
+}
+
 /// The program to run beside the proxy.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -90,7 +99,7 @@ impl Sidecar {
         if mesh.sidecar.is_none() {
             return Err(self.refusal("says nothing under `sidecar`: it is no proxy's file"));
         }
-        let program = self.program(&mesh)?;
+        let programs = self.programs(&mesh)?;
         if self.check {
             println!("{}: valid", self.name());
             return Ok(ExitCode::SUCCESS);
@@ -98,7 +107,7 @@ impl Sidecar {
         // what a control plane steers is not in the file
         let is_steered = mesh.sidecar.as_ref().is_some_and(|sidecar| sidecar.control.is_some());
         let followed = self.config.as_deref().filter(|_| !is_steered);
-        crate::sidecar::run(followed, mesh, program, self.json).await
+        crate::sidecar::run(followed, mesh, programs, self.json).await
     }
 
     fn load(&self) -> Result<Mesh> {
@@ -112,28 +121,33 @@ impl Sidecar {
         self.config.as_ref().map_or_else(|| "the flags".to_owned(), |path| path.display().to_string())
     }
 
-    /// The program after `--` is the one workload that the file has a program for.
-    fn program(&self, mesh: &Mesh) -> Result<Option<Program>> {
-        if self.program.is_empty() {
-            return match self.ready {
-                Some(_) => Err(BAD_REQUEST.error("--ready is for a program after --")),
-                None => Ok(None),
-            };
-        }
+    /// The program after `--` is the one workload that the file has a program for. Without one, each is somebody else's.
+    fn programs(&self, mesh: &Mesh) -> Result<Programs> {
         let workloads = mesh.sidecar.iter().flat_map(|sidecar| &sidecar.workloads);
+        if self.program.is_empty() && self.ready.is_none() {
+            let awaited =
+                workloads.filter_map(|workload| Some((workload.ready.clone()?, workload.program.clone())));
+            return Ok(Programs::Elsewhere(awaited.collect()));
+        }
         let listening: Vec<_> = workloads.filter(|workload| workload.program.is_some()).collect();
-        let workload = match listening.as_slice() {
-            [] => None,
-            [one] => Some(one),
-            _ => return Err(self.refusal("has several programs: start each by itself, not after --")),
+        let workload = match (listening.as_slice(), self.program.is_empty()) {
+            ([], _) => None,
+            ([one], _) => Some(one),
+            (_, true) => return Err(self.refusal("has several programs: say for each when it is ready")),
+            (_, false) => {
+                return Err(self.refusal("has several programs: start each by itself, not after --"));
+            }
         };
         let at = workload.and_then(|workload| workload.program.clone());
         let ready = self.ready.clone().or_else(|| workload.and_then(|workload| workload.ready.clone()));
         if at.is_none() && ready.as_ref().is_some_and(Ready::needs_place) {
             return Err(self.refusal("does not say where the program listens, which --ready needs"));
         }
+        if self.program.is_empty() {
+            return Ok(Programs::Elsewhere(ready.map(|ready| (ready, at)).into_iter().collect()));
+        }
         let start_within = Duration::from_secs(self.start_timeout);
-        Ok(Some(Program { command: self.program.clone(), ready, at, start_within }))
+        Ok(Programs::Ours(Program { command: self.program.clone(), ready, at, start_within }))
     }
 
     fn refusal(&self, why: &str) -> Error {
@@ -161,10 +175,36 @@ mod tests {
             .map(|cli| cli.sidecar)
     }
 
-    /// What `--` means with these workloads.
-    fn program(workloads: &str, arguments: &[&str]) -> Result<Option<Program>, String> {
+    fn programs(workloads: &str, arguments: &[&str]) -> Result<Programs, String> {
         let mesh = Mesh::parse(&format!("{SERVICES}sidecar: {{ workloads: [{workloads}] }}\n")).unwrap();
-        parse(arguments).unwrap().program(&mesh).map_err(|error| error.message.into_owned())
+        parse(arguments).unwrap().programs(&mesh).map_err(|error| error.message.into_owned())
+    }
+
+    /// What `--` means with these workloads; `None` if nothing is to be started.
+    fn program(workloads: &str, arguments: &[&str]) -> Result<Option<Program>, String> {
+        programs(workloads, arguments).map(|programs| match programs {
+            Programs::Ours(program) => Some(program),
+            Programs::Elsewhere(_) => None,
+        })
+    }
+
+    #[test]
+    fn what_somebody_else_starts_is_awaited() {
+        let awaited = |workloads: &str, arguments: &[&str]| match programs(workloads, arguments).unwrap() {
+            Programs::Elsewhere(ready) => ready,
+            Programs::Ours(program) => panic!("{program:?} is to be started"),
+        };
+        let place = |text: &str| Some(text.parse::<Listen>().unwrap());
+        let both = "{ service: a, program: 127.0.0.1:1, ready: tcp }, { service: b, program: 127.0.0.1:2 }";
+        let caller = "{ service: a, outbound: [{ listen: 127.0.0.1:1 }] }";
+
+        assert_eq!(awaited(both, &[]), [(Ready::Tcp(None), place("127.0.0.1:1"))]);
+        let at = Ready::Tcp(place("127.0.0.1:2"));
+        assert_eq!(awaited(caller, &["--ready", "tcp:127.0.0.1:2"]), [(at, None)]);
+        assert_eq!(
+            programs(both, &["--ready", "tcp"]).unwrap_err(),
+            "mesh.yaml has several programs: say for each when it is ready"
+        );
     }
 
     #[test]
@@ -187,7 +227,6 @@ mod tests {
         let caller = "{ service: a, outbound: [{ listen: 127.0.0.1:1 }] }";
         let two = "{ service: a, program: 127.0.0.1:1 }, { service: b, program: 127.0.0.1:2 }";
         for (workloads, arguments, expected) in [
-            (caller, vec!["--ready", "tcp"], "--ready is for a program after --"),
             (
                 caller,
                 vec!["--ready", "tcp", "--", "prog"],
@@ -200,6 +239,7 @@ mod tests {
         assert!(program(caller, &["--ready", "exec:true", "--", "prog"]).unwrap().is_some());
         assert!(program(caller, &["--ready", "tcp:127.0.0.1:80", "--", "prog"]).unwrap().is_some());
         assert!(program(two, &[]).unwrap().is_none());
+        assert!(programs(caller, &["--ready", "tcp"]).unwrap_err().contains("does not say where"));
         assert!(parse(&["--ready", "http"]).is_err());
     }
 

@@ -115,7 +115,7 @@ class Containers(Topology):
     def test_what_was_made_once_stays(self) -> None:
         secrets = self.installation.folder / "volumes"
         before = {path: path.read_bytes() for path in secrets.glob("*-secrets/*")}
-        self.assertEqual(len(before), 13)
+        self.assertEqual(len(before), 14)
         self.assertEqual(self.installation.run("init", "init", "--out", "/secrets").returncode, 0)
         self.assertEqual({path: path.read_bytes() for path in secrets.glob("*-secrets/*")}, before)
         for path in before:

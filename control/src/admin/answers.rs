@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use base::Result;
 use mesh::steer::Edge;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Control;
+use crate::demand::Demand;
 use crate::resources;
 use crate::status::{Proxy, add, quantile};
 
@@ -143,20 +144,18 @@ impl Control {
         Ok(sums.into_values().map(line).collect())
     }
 
-    pub(super) async fn demand(&self) -> Result<Value> {
-        let mut services: BTreeMap<String, [usize; 3]> = BTreeMap::new();
+    /// What each service has to do, on all replicas' word.
+    pub(crate) async fn demand(&self) -> Result<BTreeMap<String, Demand>> {
+        let mut services: BTreeMap<String, Demand> = BTreeMap::new();
         for proxy in self.everywhere().await? {
-            let [instances, running, _] = services.entry(proxy.service.clone()).or_default();
-            *instances += usize::from(proxy.presence.is_some());
-            *running += proxy.running;
+            let demand = services.entry(proxy.service.clone()).or_default();
+            demand.instances += usize::from(proxy.presence.is_some());
+            demand.running += proxy.running;
             // who waits is at the caller, what it waits for is more of the service
             for (service, count) in proxy.waiting {
-                services.entry(service).or_default()[2] += count;
+                services.entry(service).or_default().waiting += count;
             }
         }
-        let shown = services.into_iter().map(|(service, [instances, running, waiting])| {
-            (service, json!({ "instances": instances, "running": running, "waiting": waiting }))
-        });
-        Ok(Value::Object(shown.collect()))
+        Ok(services)
     }
 }

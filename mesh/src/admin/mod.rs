@@ -88,8 +88,8 @@ pub fn router(handles: Handles) -> Router {
         .with_state(handles)
 }
 
-/// The media type of what is counted.
-pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The media type of what is counted: OpenMetrics 1.0.
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// OpenMetrics text.
 async fn stats(State(handles): State<Handles>) -> impl IntoResponse {

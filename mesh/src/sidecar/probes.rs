@@ -15,8 +15,10 @@ use crate::admin::OPEN_METRICS;
 /// How far a proxy and its programs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The programs are not ready yet.
+    /// The doors are not open yet, or the program that it starts is not ready.
     Starting,
+    /// The doors are open; a program that somebody else starts is not ready.
+    Waiting,
     /// Everything serves.
     Serving,
     /// A program is gone.
@@ -53,6 +55,7 @@ pub(super) fn metrics(token: Option<Secret>, stats: Arc<dyn Fn() -> String + Sen
 fn told(phase: Phase, good: impl Fn(Phase) -> bool) -> (StatusCode, &'static str) {
     let text = match phase {
         Phase::Starting => "starting\n",
+        Phase::Waiting => "waiting for a program\n",
         Phase::Serving => "serving\n",
         Phase::ProgramGone => "a program is gone\n",
         Phase::Draining => "draining\n",

@@ -3,6 +3,7 @@
 //! Each test runs for a few seconds in `make test`; its long form, with the figures that are promised, is `--ignored`.
 
 mod away;
+mod beside;
 mod bootstrap;
 mod certificates;
 mod demand;

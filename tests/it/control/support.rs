@@ -68,6 +68,7 @@ impl Store {
 /// A running process that prints one line of JSON when it serves.
 pub struct Running {
     child: Child,
+    said: Value,
 }
 
 impl Running {
@@ -76,8 +77,14 @@ impl Running {
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with('{'), "it does not start: {command:?}");
-        Running { child }
+        let said = serde_json::from_str(&line).unwrap_or_default();
+        assert_ne!(said, Value::Null, "it does not start: {command:?}");
+        Running { child, said }
+    }
+
+    /// What it printed when it began.
+    pub fn said(&self, key: &str) -> &str {
+        self.said[key].as_str().expect("it said so")
     }
 
     /// `kill -9`.
@@ -86,11 +93,11 @@ impl Running {
         let _ = self.child.wait();
     }
 
-    /// SIGTERM, to its end.
-    pub fn stop(mut self) {
+    /// SIGTERM, to its end; its exit code.
+    pub fn stop(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        self.child.wait().expect("it is ours");
+        self.child.wait().expect("it is ours").code()
     }
 }
 
