@@ -3,6 +3,7 @@
 mod dns;
 mod fixed;
 mod follow;
+mod kubernetes;
 mod stable;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::observe::Name;
 pub(crate) use dns::Dns;
 pub(crate) use fixed::fixed;
 pub(crate) use follow::follow;
+pub(crate) use kubernetes::{Api, Kubernetes};
 pub(crate) use stable::Stable;
 
 /// Most endpoints of one service; what is told beyond is left out.

@@ -8,7 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Stack;
 use super::reach::{Reach, probe};
 use crate::balance::{self, Balancer, Member, Pick};
-use crate::discover::{self, Address, Dns, Found, Resolve, Stable, fixed};
+use crate::discover::{self, Address, Api, Dns, Found, Kubernetes, Resolve, Stable, fixed};
 use crate::observe::{Event, Name};
 use crate::resilience::breaker::TenantBreakers;
 use crate::resilience::budget::Budget;
@@ -128,6 +128,19 @@ fn discover(
         Some(Discovery::Dns { name, port, record, refresh }) => {
             match Dns::new(name, *port, *record, *refresh, plane.dice.next()) {
                 Ok(dns) => follow(dns.watch(&service.name), Stable::holding(*refresh * HOLD)),
+                Err(detail) => {
+                    let destination = service.name.clone();
+                    plane.observe(&Event::DiscoveryFailed { destination, detail });
+                    return None;
+                }
+            }
+        }
+        Some(Discovery::Kubernetes { service: name, namespace, port }) => {
+            match Api::in_cluster(namespace.as_deref()) {
+                Ok(api) => {
+                    let slices = Kubernetes::new(api, name, port.as_deref());
+                    follow(slices.watch(&service.name), Stable::at_once());
+                }
                 Err(detail) => {
                     let destination = service.name.clone();
                     plane.observe(&Event::DiscoveryFailed { destination, detail });

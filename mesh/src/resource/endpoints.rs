@@ -26,6 +26,17 @@ pub enum Discovery {
         #[serde(default = "five_seconds", with = "millis", rename = "refresh_ms")]
         refresh: Duration,
     },
+    /// A Service of the cluster that the proxy runs in: its EndpointSlices are watched.
+    Kubernetes {
+        /// The Service.
+        service: String,
+        /// Its namespace; the proxy's own if there is none.
+        #[serde(default)]
+        namespace: Option<String>,
+        /// The name of its port; needed if it has several.
+        #[serde(default)]
+        port: Option<String>,
+    },
 }
 
 /// One endpoint of a list.

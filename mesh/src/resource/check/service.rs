@@ -18,6 +18,9 @@ pub(super) fn check(report: &mut Report<'_>, at: &Place<'_>, mesh: &Mesh, name: 
     match &service.discovery {
         Some(Discovery::Static(endpoints)) => fixed(report, &at.key("discovery").key("static"), endpoints),
         Some(found @ Discovery::Dns { .. }) => dns(report, &at.key("discovery").key("dns"), found),
+        Some(found @ Discovery::Kubernetes { .. }) => {
+            kubernetes(report, &at.key("discovery").key("kubernetes"), found);
+        }
         None => {}
     }
     balancer(report, &at.key("balancer"), service);
@@ -65,6 +68,17 @@ fn dns(report: &mut Report<'_>, at: &Place<'_>, found: &Discovery) {
         DnsRecord::Srv => report.refuse_if(*port != 0, &at.key("port"), "srv records bring their ports"),
     }
     report.time(&at.key("refresh_ms"), *refresh);
+}
+
+/// Each is a label (RFC 1123): none of them leaves the path that is asked for.
+fn kubernetes(report: &mut Report<'_>, at: &Place<'_>, found: &Discovery) {
+    let Discovery::Kubernetes { service, namespace, port } = found else { return };
+    let named = [("service", Some(service)), ("namespace", namespace.as_ref()), ("port", port.as_ref())];
+    for (key, name) in named.into_iter().filter_map(|(key, name)| Some((key, name?))) {
+        if !names::is_label(name) {
+            report.refuse(&at.key(key), format!("{name:?} is no label"));
+        }
+    }
 }
 
 fn balancer(report: &mut Report<'_>, at: &Place<'_>, service: &Service) {

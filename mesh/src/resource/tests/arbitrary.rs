@@ -206,7 +206,9 @@ fn discovery() -> impl Strategy<Value = Discovery> {
             refresh,
         },
     );
-    prop_oneof![fixed, dns]
+    let kubernetes = (of("[a-z]{1,4}"), of("[a-z]{1,4}"))
+        .prop_map(|(namespace, port)| Discovery::Kubernetes { service: "data".to_owned(), namespace, port });
+    prop_oneof![fixed, dns, kubernetes]
 }
 
 fn balancer() -> impl Strategy<Value = Balancer> {

@@ -190,7 +190,7 @@ fn json_may_hold_what_yaml_wants_escaped() {
         .matches
         .query
         .insert("q".to_owned(), "\u{7f}\u{85}\u{9f}\u{feff}\u{ffff}\u{2028}".to_owned());
-    service.routes.push(Mesh::defaults().services["auth"].routes[0].clone());
+    service.routes.push(Mesh::defaults().services["data"].routes[0].clone());
 
     let json = serde_json::to_string(&mesh).unwrap();
 
