@@ -50,7 +50,10 @@ const fn rule(name: &'static str, path: Path, service: &'static str, key: KeyRul
 }
 
 /// Tried in order; the first match decides.
-static TABLE: [Rule; 14] = [
+static TABLE: [Rule; 16] = [
+    // what services ask each other
+    rule("internal", Path::Prefix("/auth/v1/internal/"), "none", KeyRule::Blocked),
+    rule("internal", Path::Prefix("/storage/v1/internal/"), "none", KeyRule::Blocked),
     rule("auth_verify", Path::Exact("/auth/v1/verify"), "auth", KeyRule::Open),
     // a browser goes there by itself, and comes back from the provider
     rule("auth_authorize", Path::Exact("/auth/v1/authorize"), "auth", KeyRule::Open),

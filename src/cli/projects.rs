@@ -1,4 +1,4 @@
-//! `meshbase projects create|apply|list`.
+//! `meshbase projects create|apply|usage|list`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use base::error::OrInternal;
 use base::{Error, Result};
 use clap::Subcommand;
 use common::project::{Endpoint, ProjectRef};
+use common::usage::Usage;
 use platform::models::project::Access;
 use platform::provision::Placement;
 use platform::{CreateProject, Listed};
@@ -14,7 +15,7 @@ use super::status::Installation;
 use crate::up::Info;
 use crate::workdir::Workdir;
 
-/// Makes projects, sets them up and lists them.
+/// Makes projects, sets them up, lists them and shows what they take up.
 #[derive(clap::Args, Debug)]
 pub struct Projects {
     #[command(subcommand)]
@@ -58,6 +59,13 @@ enum Command {
         #[command(flatten)]
         installation: Installation,
     },
+    /// Show what a project takes up.
+    Usage {
+        /// The project.
+        reference: ProjectRef,
+        #[command(flatten)]
+        installation: Installation,
+    },
     /// List the projects.
     List {
         #[command(flatten)]
@@ -91,6 +99,10 @@ impl Projects {
                 let folder = Workdir::open(&workdir)?;
                 let access: Access = installation.get(&format!("/projects/{reference}")).await?;
                 apply(&folder, &access, &skip_extension, &installation).await?;
+            }
+            Command::Usage { reference, installation } => {
+                let usage: Usage = installation.get(&format!("/projects/{reference}/usage")).await?;
+                println!("{} objects, {} bytes", usage.objects, usage.bytes);
             }
             Command::List { installation } => {
                 let projects: Vec<Listed> = installation.get("/projects").await?;

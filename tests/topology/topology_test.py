@@ -134,8 +134,10 @@ class Clients(Topology):
             short = lambda edge, key: edge[key].removeprefix("spiffe://meshbase.local/")
             return {f"{short(one, 'source_identity')} > {short(one, 'destination_identity')}" for one in inbound}
 
+        self.assertRegex(told(self.installation, "projects", "usage", "default"), r"^\d+ objects, \d+ bytes$")
         expected = {"gateway > auth", "gateway > data", "gateway > storage", "gateway > platform"}
         expected |= {f"{service} > platform" for service in SERVICES}
+        expected |= {"data > auth", "storage > auth", "platform > storage"}
         wait_until("the graph shows who called whom", lambda: expected <= edges())
         self.assertEqual(self.installation.mesh("check")["problems"], [])
 

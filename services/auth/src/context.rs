@@ -20,6 +20,7 @@ use crate::hasher::Hasher;
 use crate::limit::{Action, Asker, Limits, MailKind};
 use crate::mail::Postman;
 use crate::redirect;
+use crate::revocations::LookOuts;
 use crate::settings::Settings;
 
 /// Longest user agent that is kept, in characters.
@@ -35,6 +36,7 @@ pub(crate) struct Auth {
     pub(crate) signers: Signers,
     pub(crate) limits: Limits,
     pub(crate) postman: Postman,
+    pub(crate) look_outs: LookOuts,
 }
 
 impl Auth {
@@ -48,6 +50,7 @@ impl Auth {
             hasher: Hasher::new(deps.random.clone())?,
             signers: Signers::new(),
             limits: Limits::new(),
+            look_outs: LookOuts::default(),
             config,
         })
     }

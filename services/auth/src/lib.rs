@@ -22,6 +22,8 @@
 //! | hashes exhaust processor and memory | as many as cores, a short queue, bounds on imported parameters | `hasher.rs`, `password.rs` |
 //! | one project's token, key or counter in another | keys from the named project's document; every cache and limit key carries its id | `caller.rs`, `access_token.rs`, `limit.rs` |
 //! | a forged, unsigned, textual-expiry or foreign token | refused, and only then looked up | `common::claims` |
+//! | a token is used after its session ended | the database notes every end; who verifies tokens is told within a second | `revocations.rs`, `common::revocations` |
+//! | the feed of ended sessions is read from outside | only `data` and `storage` are answered, by their mesh identity; the gateway closes the path | `routes/revocations.rs` |
 //! | NUL, towers of brackets, endless bodies | 400 or 413 at the door | `input.rs` |
 
 use std::sync::Arc;
@@ -50,6 +52,7 @@ mod one_time_code;
 mod password;
 mod redirect;
 mod refresh_token;
+mod revocations;
 mod routes;
 mod settings;
 
@@ -57,7 +60,7 @@ pub use config::Config;
 pub use settings::{EmailSettings, RateLimitSettings, Settings, SmsSettings};
 
 use context::Auth;
-use routes::{admin, logout, mail as mails, public, signup, token, user, verify};
+use routes::{admin, logout, mail as mails, public, revocations as revoked, signup, token, user, verify};
 
 /// Starts the service.
 pub fn start(config: Config, deps: Dependencies) -> Result<Service> {
@@ -94,4 +97,6 @@ fn table() -> OpenApiRouter<Arc<Auth>> {
         // the project's own back end
         .routes(routes!(admin::list_users, admin::create_user))
         .routes(routes!(admin::get_user, admin::update_user, admin::delete_user))
+        // services
+        .routes(routes!(revoked::watch))
 }

@@ -7,7 +7,9 @@
 //! - [`jobs`]: deferred work, written in the transaction that causes it
 //! - [`outbound`]: the only way to call anybody
 //! - [`service`]: what a service is given, what it gives back, and the layers around its routes
+//! - [`usage`]: what a project takes up
 //! - [`record`]: one record per request
+//! - [`revocations`]: sessions that ended before their tokens did
 
 pub mod claims;
 mod context;
@@ -17,11 +19,14 @@ pub mod outbound;
 pub mod project;
 pub mod projects;
 pub mod record;
+pub mod revocations;
 pub mod service;
+pub mod usage;
 
 pub use claims::Caller;
 pub use db::{Databases, Db};
 pub use outbound::Outbound;
 pub use project::{Document, ProjectRef};
 pub use projects::Projects;
+pub use revocations::Revocations;
 pub use service::{Dependencies, Project, Service};

@@ -1,6 +1,6 @@
 //! Who calls: the verified token's role and claims, or the anonymous role.
 
-use base::{Clock, Result};
+use base::Result;
 use common::Caller;
 use common::claims::{TokenError, bearer, verify};
 use common::project::Document;
@@ -8,22 +8,26 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
-use crate::error::token::rejected;
+use crate::Data;
+use crate::error::token::{rejected, session_ended};
 
 /// Seconds by which clocks may differ.
 const LEEWAY: i64 = 30;
 
 /// The caller of a request.
 ///
-/// Errors: PGRST301 and PGRST303 for a token that proves nothing.
-pub(crate) fn identify(headers: &HeaderMap, project: &Document, clock: &Clock) -> Result<Caller> {
+/// Errors: PGRST301 and PGRST303 for a token that proves nothing, or whose session has ended.
+pub(crate) async fn identify(headers: &HeaderMap, project: &Document, data: &Data) -> Result<Caller> {
     let Some(token) = bearer(headers).or_else(|| bare_scheme(headers)) else {
         return Ok(Caller::anonymous());
     };
-    let claims =
-        verify(token, project, clock.unix(), LEEWAY).map_err(|error| rejected(&error, token.is_empty()))?;
+    let claims = verify(token, project, data.clock.unix(), LEEWAY)
+        .map_err(|error| rejected(&error, token.is_empty()))?;
     if !is_audience(claims.get("aud")) {
         return Err(rejected(&TokenError::Claim("aud"), false));
+    }
+    if data.revocations.is_ended(&project.reference, &claims).await {
+        return Err(session_ended());
     }
     Ok(Caller::of(token, claims))
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use base::Clock;
 use common::service::{Envelope, onion};
-use common::{Dependencies, Projects, Service};
+use common::{Dependencies, Projects, Revocations, Service};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -35,6 +35,7 @@ pub use settings::{Settings, TransactionEnd};
 /// What every handler shares.
 pub(crate) struct Data {
     actives: Actives,
+    revocations: Revocations,
     clock: Clock,
     max_body_bytes: usize,
 }
@@ -43,7 +44,9 @@ pub(crate) struct Data {
 pub fn start(config: Config, deps: Dependencies) -> base::Result<Service> {
     let projects = Projects::start(deps.outbound.clone(), deps.state_dir.clone(), &deps.tasks);
     let actives = Actives::start(projects.clone(), config.budget(), deps.tasks.clone(), deps.clock.clone());
-    let data = Data { actives, clock: deps.clock.clone(), max_body_bytes: config.max_body_bytes };
+    let revocations = Revocations::new(deps.outbound.clone(), deps.tasks.clone());
+    let (clock, max_body_bytes) = (deps.clock.clone(), config.max_body_bytes);
+    let data = Data { actives, revocations, clock, max_body_bytes };
     let envelope = Envelope { write: error::envelope::write };
     Ok(onion("data", router().with_state(Arc::new(data)), Some(projects), &deps, envelope))
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use base::Result;
 use base::seal::MasterKey;
 use common::service::{Envelope, onion};
-use common::{Dependencies, Service};
+use common::{Dependencies, Outbound, Service};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
@@ -34,6 +34,7 @@ struct Inner {
     master: MasterKey,
     provision: Box<dyn Provision>,
     changes: changes::Changes,
+    outbound: Outbound,
     clock: base::Clock,
     random: base::Random,
     /// Projects made at once. Each holds one of the pool's connections for seconds and needs another meanwhile.
@@ -52,9 +53,9 @@ impl Platform {
         deps: &Dependencies,
     ) -> Platform {
         let changes = changes::Changes::follow(db.clone(), &deps.tasks);
-        let (clock, random) = (deps.clock.clone(), deps.random.clone());
+        let (outbound, clock, random) = (deps.outbound.clone(), deps.clock.clone(), deps.random.clone());
         let creating = Semaphore::new(CREATED_AT_ONCE);
-        Platform(Arc::new(Inner { db, master, provision, changes, clock, random, creating }))
+        Platform(Arc::new(Inner { db, master, provision, changes, outbound, clock, random, creating }))
     }
 }
 

@@ -34,7 +34,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use base::{Clock, Random, Request, Response, Result};
 use common::service::onion;
-use common::{Databases, Dependencies, Projects, Service};
+use common::{Databases, Dependencies, Projects, Revocations, Service};
 use tower::ServiceExt;
 use utoipa::openapi::path::PathItem;
 use utoipa::openapi::{Components, Content, OpenApi, Ref, ResponseBuilder};
@@ -46,7 +46,9 @@ use crate::admission::Admission;
 use crate::blobs::Blobs;
 pub use crate::config::Config;
 use crate::error::ErrorBody;
-use crate::routes::{bucket, download, info, list, remove, sign, sign_upload, transfer, upload as uploading};
+use crate::routes::{
+    bucket, download, info, list, remove, sign, sign_upload, transfer, upload as uploading, usage,
+};
 use crate::runner::Runner;
 use crate::url_keys::UrlKeys;
 
@@ -58,6 +60,7 @@ struct Storage {
     runner: Runner,
     url_keys: UrlKeys,
     admission: Admission,
+    revocations: Revocations,
     clock: Clock,
     random: Random,
 }
@@ -75,6 +78,7 @@ pub fn start(config: Config, deps: Dependencies) -> Result<Service> {
         blobs,
         url_keys: UrlKeys::new(deps.random.clone()),
         admission: Admission::new(config.max_uploads, config.max_uploads_per_project),
+        revocations: Revocations::new(deps.outbound.clone(), deps.tasks.clone()),
         clock: deps.clock.clone(),
         random: deps.random.clone(),
     };
@@ -104,6 +108,7 @@ fn api() -> OpenApiRouter<Storage> {
         .routes(shadowing(routes!(info::public)))
         .routes(shadowing(routes!(download::get_authenticated, download::head_authenticated)))
         .routes(shadowing(routes!(download::get_public, download::head_public)))
+        .routes(routes!(usage::get))
         .merge(named())
 }
 

@@ -169,7 +169,7 @@ impl FromRequestParts<Storage> for Authenticated {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, storage: &Storage) -> Result<Authenticated> {
         let Project(project) = Project::from_request_parts(parts, storage).await?;
-        let caller = caller(&parts.headers, &project, storage.clock.unix())?;
+        let caller = caller(&parts.headers, &project, storage).await?;
         Session::open(parts, storage, project, Some(caller)).await.map(Authenticated)
     }
 }
@@ -189,7 +189,7 @@ impl FromRequestParts<Storage> for Optional {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, storage: &Storage) -> Result<Optional> {
         let Project(project) = Project::from_request_parts(parts, storage).await?;
-        let caller = caller(&parts.headers, &project, storage.clock.unix()).ok();
+        let caller = caller(&parts.headers, &project, storage).await.ok();
         Session::open(parts, storage, project, caller).await.map(Optional)
     }
 }
@@ -202,12 +202,15 @@ impl FromRequestParts<Storage> for Unauthenticated {
     }
 }
 
-fn caller(headers: &HeaderMap, project: &Document, now: i64) -> Result<Caller> {
+async fn caller(headers: &HeaderMap, project: &Document, storage: &Storage) -> Result<Caller> {
     if !headers.contains_key(header::AUTHORIZATION) {
         return Err(malformed("headers must have required property 'authorization'"));
     }
     let token = claims::bearer(headers).unwrap_or_default();
-    let claims = claims::verify(token, project, now, LEEWAY).map_err(refusal)?;
+    let claims = claims::verify(token, project, storage.clock.unix(), LEEWAY).map_err(refusal)?;
+    if storage.revocations.is_ended(&project.reference, &claims).await {
+        return Err(ACCESS_DENIED.error("the session has ended"));
+    }
     let caller = Caller::of(token, claims);
     let login = project.database.as_ref().map_or("", |database| &database.user);
     if is_for_callers(&caller.role, login) {

@@ -1,5 +1,7 @@
 //! Signing out: here, elsewhere, everywhere.
 
+use std::time::{Duration, Instant};
+
 use super::{assert_refused, is_signed_in, refresh};
 use crate::support::{Actor, App, run};
 
@@ -38,6 +40,55 @@ fn the_scope_says_which_sessions_end() {
                     assert_refused(refreshed, 400, "refresh_token_not_found");
                 }
             }
+        }
+    });
+}
+
+/// What the services that verify tokens by themselves say to this user.
+async fn elsewhere(actor: &Actor) -> [u16; 2] {
+    let read = actor.get("/rest/v1/things").send().await.status.as_u16();
+    let listed = actor.get("/storage/v1/bucket").send().await.status.as_u16();
+    [read, listed]
+}
+
+#[test]
+fn a_token_is_refused_everywhere_within_a_second_of_its_sessions_end() {
+    run(async {
+        let app = App::with("create table public.things (id int)").await;
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let [read, listed] = elsewhere(&ann).await;
+        assert_eq!([read, listed], [200, 200]);
+
+        ann.post("/auth/v1/logout").send().await.expect(204);
+        let ended = Instant::now();
+        while elsewhere(&ann).await != [401, 400] {
+            assert!(ended.elapsed() < Duration::from_secs(20), "{:?}", elsewhere(&ann).await);
+        }
+        let took = ended.elapsed();
+        assert_eq!(elsewhere(&bob).await, [read, listed], "another session goes on");
+
+        // whatever ends it: here a cascade
+        let id = &bob.id;
+        app.service().delete(&format!("/auth/v1/admin/users/{id}")).send().await.expect(200);
+        let ended = Instant::now();
+        while elsewhere(&bob).await != [401, 400] {
+            assert!(ended.elapsed() < Duration::from_secs(20), "{:?}", elsewhere(&bob).await);
+        }
+        println!("refused after {took:?} and {:?}", ended.elapsed());
+    });
+}
+
+#[test]
+fn nobody_outside_hears_who_signed_out() {
+    run(async {
+        let app = App::new().await;
+        for path in [
+            "/auth/v1/internal/revocations",
+            "/auth/v1/x/../internal/revocations",
+            "/auth/v1//internal/revocations",
+        ] {
+            let status = app.service().get(path).send().await.status.as_u16();
+            assert!(matches!(status, 400 | 403 | 404), "{path}: {status}");
         }
     });
 }

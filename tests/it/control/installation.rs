@@ -51,7 +51,12 @@ fn edges(data_dir: &Path) -> Vec<String> {
 
 async fn works(up: &Process) -> bool {
     let body = json!({ "email": "a@example.com", "password": "correct horse battery" });
-    let signed = up.call(Method::POST, "/auth/v1/signup", "anon_key").json(body).send().await.status;
+    let signed = up.call(Method::POST, "/auth/v1/signup", "anon_key").json(body).send().await;
+    let (signed, session) = (signed.status, signed.json());
+    // whose token it is, data asks auth about
+    let token = format!("Bearer {}", session["access_token"].as_str().unwrap_or_default());
+    let asked = up.call(Method::GET, "/rest/v1/things", "anon_key").without("authorization");
+    asked.header("authorization", &token).send().await;
     let read = up.call(Method::GET, "/rest/v1/", "service_role_key").send().await.status;
     let listed = up.call(Method::GET, "/storage/v1/bucket", "service_role_key").send().await.status;
     !signed.is_server_error() && read.is_success() && listed.is_success()
@@ -67,7 +72,7 @@ fn an_installation_runs_as_processes_behind_sidecars() {
 
         wait_until("the graph shows who called whom", || {
             let edges = edges(&data_dir);
-            ["gateway > auth", "gateway > data", "gateway > storage", "data > platform"]
+            ["gateway > auth", "gateway > data", "gateway > storage", "data > platform", "data > auth"]
                 .iter()
                 .all(|edge| edges.contains(&(*edge).to_owned()))
         });

@@ -2,6 +2,7 @@
 
 use base::Body;
 use bytes::Bytes;
+use common::usage::Usage;
 use serde_json::{Value, json};
 
 use super::{SCHEMA, content, download, object, refused, upload};
@@ -167,5 +168,22 @@ fn an_empty_object_is_an_object() {
 
         let reply = download(&ann, "files/empty.txt").send().await.expect(200);
         assert_eq!((reply.body.len(), reply.header("content-length")), (0, "0"));
+    });
+}
+
+#[test]
+fn the_platform_is_told_what_a_project_takes_up_and_nobody_else_is() {
+    run(async {
+        let app = App::with(SCHEMA).await;
+        let ann = app.user("ann").await;
+        for (name, bytes) in [("a.txt", "one"), ("b.txt", "three")] {
+            upload(&ann, &format!("files/{name}"), bytes).send().await.expect(200);
+        }
+        let usage = || app.stack.up.platform.usage(&app.project.reference);
+
+        assert_eq!(usage().await.unwrap(), Usage { objects: 2, bytes: 8 });
+        ann.delete(&object("files", "b.txt")).send().await.expect(200);
+        assert_eq!(usage().await.unwrap(), Usage { objects: 1, bytes: 3 });
+        app.service().get("/storage/v1/internal/usage").send().await.expect(403);
     });
 }

@@ -4,6 +4,7 @@
 mod select;
 
 pub(crate) mod audit;
+pub(crate) mod ended_session;
 pub(crate) mod identity;
 pub(crate) mod moment;
 pub(crate) mod one_time_token;

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod logout;
 pub(crate) mod mail;
 pub(crate) mod public;
+pub(crate) mod revocations;
 pub(crate) mod signup;
 pub(crate) mod token;
 pub(crate) mod user;

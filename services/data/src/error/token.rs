@@ -1,6 +1,6 @@
 //! How this API words a token that proves nothing.
 
-use base::Error;
+use base::{Code, Error};
 use common::claims::TokenError;
 use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
@@ -29,14 +29,23 @@ pub(crate) fn rejected(error: &TokenError, empty: bool) -> Error {
         TokenError::Claim(_) => (CLAIMS, "Parsing claims failed".to_owned()),
         TokenError::Foreign => (CLAIMS, "JWT not in audience".to_owned()),
     };
-    let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{message}\"");
-    let challenge = HeaderValue::try_from(challenge).expect("the messages are printable ASCII");
-    let rejection = code.error(message).with_header(WWW_AUTHENTICATE, challenge);
+    let rejection = challenged(code, message);
     match error {
         TokenError::Signature => rejection.with_details("None of the keys was able to decode the JWT"),
         TokenError::Algorithm => rejection.with_details("JWT is unsecured but expected 'alg' was not 'none'"),
         _ => rejection,
     }
+}
+
+/// The 401 for a token that was good until its session ended.
+pub(crate) fn session_ended() -> Error {
+    challenged(CLAIMS, "JWT session has ended".to_owned())
+}
+
+fn challenged(code: Code, message: String) -> Error {
+    let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{message}\"");
+    let challenge = HeaderValue::try_from(challenge).expect("the messages are printable ASCII");
+    code.error(message).with_header(WWW_AUTHENTICATE, challenge)
 }
 
 #[cfg(test)]

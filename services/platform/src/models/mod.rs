@@ -6,3 +6,4 @@ pub mod keys;
 mod logins;
 pub mod project;
 mod secrets;
+mod usage;

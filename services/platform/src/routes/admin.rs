@@ -7,6 +7,7 @@ use axum::{Json, Router};
 use base::error::Raised;
 use base::{Response, Result};
 use common::project::ProjectRef;
+use common::usage::Usage;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,12 +16,13 @@ use crate::Platform;
 use crate::models::project::{Access, NewProject};
 use crate::provision::Placement;
 
-/// `GET /projects` lists them, `POST /projects` makes one, `GET /projects/{reference}` tells how to use it, and
-/// `PUT /projects/{reference}/settings/{service}` sets it up.
+/// `GET /projects` lists them, `POST /projects` makes one, `GET /projects/{reference}` tells how to use it,
+/// `GET /projects/{reference}/usage` what it takes up, and `PUT /projects/{reference}/settings/{service}` sets it up.
 pub fn router(platform: Platform) -> Router {
     Router::new()
         .route("/projects", get(list).post(create))
         .route("/projects/{reference}", get(access))
+        .route("/projects/{reference}/usage", get(usage))
         .route("/projects/{reference}/settings/{service}", put(set_settings))
         .layer(map_response(envelope_raised))
         .with_state(platform)
@@ -89,4 +91,8 @@ async fn create(
 async fn access(State(platform): State<Platform>, Path(reference): Path<ProjectRef>) -> Result<Json<Access>> {
     platform.wake(&reference).await?;
     Ok(Json(platform.access(&reference).await?))
+}
+
+async fn usage(State(platform): State<Platform>, Path(reference): Path<ProjectRef>) -> Result<Json<Usage>> {
+    platform.usage(&reference).await.map(Json)
 }

@@ -3,3 +3,4 @@
 pub(crate) mod bucket;
 pub(crate) mod listing;
 pub(crate) mod object;
+pub(crate) mod usage;

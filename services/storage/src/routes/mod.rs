@@ -12,6 +12,7 @@ pub(crate) mod sign;
 pub(crate) mod sign_upload;
 pub(crate) mod transfer;
 pub(crate) mod upload;
+pub(crate) mod usage;
 
 /// Word that it is done.
 #[derive(Serialize, ToSchema)]

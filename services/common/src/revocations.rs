@@ -1,0 +1,244 @@
+//! Sessions that ended before their tokens did: auth tells, whoever verifies tokens refuses them within a second.
+//!
+//! One feed per project in use. A feed that is silent is opened anew, at another replica if there is one, and begins with
+//! everything that ended lately. While auth is away nobody is refused who was not before: a token is good for what its
+//! signature and its expiry say.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use base::error::{OrInternal, UNAVAILABLE};
+use base::{Body, Error, Result, header};
+use futures_util::StreamExt;
+use http::HeaderValue;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use crate::claims::Claims;
+use crate::outbound::Outbound;
+use crate::project::ProjectRef;
+use crate::service::Tasks;
+
+/// A feed that says nothing for this time is opened anew.
+const SILENCE: Duration = Duration::from_secs(3);
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long the first requests of a project wait for the beginning of its feed.
+const BEGIN: Duration = Duration::from_secs(1);
+/// A feed that nobody needed for this time ends: the project's database may rest.
+const IDLE: Duration = Duration::from_secs(120);
+/// Longest line, in bytes.
+const MAX_LINE: usize = 64 * 1024;
+/// Sessions that are remembered of one project; beyond that the feed begins again with the newest.
+const MOST: usize = 200_000;
+
+/// One line of the feed `GET http://auth.mesh/internal/revocations` (NDJSON).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ended {
+    /// The sessions.
+    pub ended: Vec<Uuid>,
+    /// Whether more of what is known already comes in the next line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// What is known of ended sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Revocations(Arc<Inner>);
+
+struct Inner {
+    outbound: Outbound,
+    tasks: Tasks,
+    feeds: Mutex<HashMap<ProjectRef, Arc<Feed>>>,
+}
+
+#[derive(Default)]
+struct Feed {
+    ended: RwLock<HashSet<Uuid>>,
+    /// Whether it has begun, or could not.
+    begun: watch::Sender<bool>,
+    used: AtomicBool,
+}
+
+impl Revocations {
+    /// Follows nothing until a token of a project is seen.
+    pub fn new(outbound: Outbound, tasks: Tasks) -> Revocations {
+        Revocations(Arc::new(Inner { outbound, tasks, feeds: Mutex::default() }))
+    }
+
+    /// Whether the session that a verified token is of has ended. A token without one cannot be revoked.
+    pub async fn is_ended(&self, project: &ProjectRef, claims: &Claims) -> bool {
+        let session = claims.get("session_id").and_then(Value::as_str);
+        let Some(session) = session.and_then(|id| id.parse::<Uuid>().ok()) else { return false };
+        let feed = self.feed(project);
+        feed.used.store(true, Ordering::Relaxed);
+        if !*feed.begun.borrow() {
+            let _ = timeout(BEGIN, feed.begun.subscribe().wait_for(|begun| *begun)).await;
+        }
+        feed.ended.read().expect("no holder of this lock panics").contains(&session)
+    }
+
+    fn feed(&self, project: &ProjectRef) -> Arc<Feed> {
+        let mut feeds = self.0.feeds.lock().expect("no holder of this lock panics");
+        if let Some(feed) = feeds.get(project) {
+            return feed.clone();
+        }
+        let feed = Arc::<Feed>::default();
+        feeds.insert(project.clone(), feed.clone());
+        let (revocations, project, followed) = (self.clone(), project.clone(), feed.clone());
+        self.0.tasks.spawn(async move { revocations.follow(project, &followed).await });
+        feed
+    }
+
+    /// Follows one project until nobody needs it.
+    async fn follow(&self, project: ProjectRef, feed: &Feed) {
+        let mut needed = Instant::now();
+        while needed.elapsed() < IDLE {
+            if let Err(error) = self.listen(&project, feed, &mut needed).await {
+                tracing::debug!(%project, error = %base::error::chain(&error), "ended sessions are not heard of");
+            }
+            feed.begun.send_replace(true);
+            sleep(PAUSE).await;
+        }
+        self.0.feeds.lock().expect("no holder of this lock panics").remove(&project);
+    }
+
+    async fn listen(&self, project: &ProjectRef, feed: &Feed, needed: &mut Instant) -> Result<()> {
+        let request = http::Request::get("http://auth.mesh/internal/revocations")
+            .header(header::PROJECT, HeaderValue::from_str(project.as_str()).or_internal()?)
+            .body(Body::empty());
+        let sent = timeout(SILENCE, self.0.outbound.send(request.or_internal()?)).await;
+        let response = sent.map_err(|_| UNAVAILABLE.error("auth does not answer"))??;
+        if !response.status().is_success() {
+            return Err(Error::internal(format!("the feed answered {}", response.status())));
+        }
+        let mut chunks = response.into_body().into_data_stream();
+        let mut line = Vec::new();
+        loop {
+            let chunk = timeout(SILENCE, chunks.next()).await;
+            let Some(chunk) = chunk.map_err(|_| UNAVAILABLE.error("the feed is silent"))? else {
+                return Ok(());
+            };
+            for byte in chunk.or_internal()? {
+                if byte == b'\n' {
+                    feed.hear(serde_json::from_slice(&line).or_internal()?)?;
+                    line.clear();
+                } else if line.len() < MAX_LINE {
+                    line.push(byte);
+                }
+            }
+            if feed.used.swap(false, Ordering::Relaxed) {
+                *needed = Instant::now();
+            } else if needed.elapsed() > IDLE {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// Errors: more than is remembered.
+    fn hear(&self, line: Ended) -> Result<()> {
+        let mut ended = self.ended.write().expect("no holder of this lock panics");
+        ended.extend(line.ended);
+        if ended.len() > MOST {
+            ended.clear();
+            return Err(Error::internal("more sessions ended than are remembered"));
+        }
+        if !line.more {
+            self.begun.send_replace(true);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(session: &Uuid) -> Claims {
+        json!({ "session_id": session }).as_object().unwrap().clone()
+    }
+
+    /// An auth service whose feeds say `lines`, then nothing; how often it was asked.
+    fn auth(lines: Vec<String>) -> (Revocations, Arc<AtomicUsize>) {
+        let asked = Arc::<AtomicUsize>::default();
+        let counted = asked.clone();
+        let outbound = Outbound::new(tower::service_fn(move |_: base::Request| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let said = lines.clone().into_iter().map(|line| Ok::<_, Infallible>(Bytes::from(line)));
+            let body = Body::from_stream(stream::iter(said).chain(stream::pending()));
+            async move { Ok::<_, Infallible>(http::Response::new(body)) }
+        }));
+        (Revocations::new(outbound, Tasks::default()), asked)
+    }
+
+    fn project() -> ProjectRef {
+        "shop".parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_of_an_ended_session_is_known_from_the_first_request_on() {
+        let (ended, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let first = format!("{{\"ended\":[\"{ended}\"],\"more\":true}}\n");
+        let (revocations, _) = auth(vec![first, "{\"ended\":[]}\n".to_owned()]);
+
+        assert!(revocations.is_ended(&project(), &claims(&ended)).await);
+        assert!(!revocations.is_ended(&project(), &claims(&other)).await);
+        assert!(!revocations.is_ended(&project(), &Claims::new()).await, "it is of no session");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_feed_is_opened_anew_and_forgets_nothing() {
+        let ended = Uuid::from_u128(1);
+        let (revocations, asked) = auth(vec![format!("{{\"ended\":[\"{ended}\"]}}\n")]);
+        assert!(revocations.is_ended(&project(), &claims(&ended)).await);
+
+        sleep(SILENCE * 3).await;
+
+        assert!(asked.load(Ordering::Relaxed) >= 3);
+        assert!(revocations.is_ended(&project(), &claims(&ended)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_auth_is_away_nobody_waits_more_than_once() {
+        let away = Outbound::new(tower::service_fn(|_: base::Request| async {
+            sleep(Duration::from_secs(600)).await;
+            Err::<base::Response, std::io::Error>(std::io::ErrorKind::TimedOut.into())
+        }));
+        let revocations = Revocations::new(away, Tasks::default());
+        let begun = Instant::now();
+
+        assert!(!revocations.is_ended(&project(), &claims(&Uuid::from_u128(1))).await);
+        assert!(begun.elapsed() <= BEGIN);
+        sleep(SILENCE + BEGIN).await;
+        let again = Instant::now();
+        assert!(!revocations.is_ended(&project(), &claims(&Uuid::from_u128(1))).await);
+        assert_eq!(again.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_project_that_nobody_uses_has_no_feed() {
+        let (revocations, asked) = auth(vec!["{\"ended\":[]}\n".to_owned()]);
+        revocations.is_ended(&project(), &claims(&Uuid::from_u128(1))).await;
+
+        sleep(IDLE * 2).await;
+        let before = asked.load(Ordering::Relaxed);
+        sleep(IDLE).await;
+
+        assert_eq!(asked.load(Ordering::Relaxed), before);
+        assert!(revocations.0.feeds.lock().unwrap().is_empty());
+    }
+}
