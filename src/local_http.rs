@@ -35,6 +35,35 @@ pub(crate) async fn send_json(
     connect(to, request.body(Full::new(Bytes::from(body))).map_err(io::Error::other)?, MAX_BODY[1]).await
 }
 
+/// Asks for an answer without an end, and hands over each part as it comes.
+///
+/// Errors: as [`send`]; `Other` with the answer's text if it is no success.
+#[cfg(feature = "control")]
+pub(crate) async fn follow(to: &Listen, path: &str, mut part: impl FnMut(&[u8])) -> io::Result<()> {
+    let Listen::Unix(socket) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+    let stream = TokioIo::new(UnixStream::connect(socket).await?);
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+    let request = Request::get(path).header(header::HOST, "localhost").header(header::CONNECTION, "close");
+    let request = request.body(Full::<Bytes>::default());
+    let answer = async {
+        let answer =
+            sender.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
+        let (head, mut body) = answer.into_parts();
+        if !head.status.is_success() {
+            let said = Limited::new(body, MAX_BODY[0]).collect().await.map_err(io::Error::other)?.to_bytes();
+            return Err(io::Error::other(String::from_utf8_lossy(&said).trim().to_owned()));
+        }
+        while let Some(frame) = body.frame().await {
+            if let Some(bytes) = frame.map_err(io::Error::other)?.data_ref() {
+                part(bytes);
+            }
+        }
+        Ok(())
+    };
+    let (answer, _) = tokio::join!(answer, async { connection.await.ok() });
+    answer
+}
+
 async fn connect(to: &Listen, request: Request<Full<Bytes>>, most: usize) -> io::Result<(StatusCode, Bytes)> {
     match to {
         Listen::Unix(socket) => exchange(UnixStream::connect(socket).await?, request, most).await,

@@ -4,11 +4,13 @@ mod answers;
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, RawQuery, State};
+use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use base::Result;
 use base::error::{BAD_REQUEST, NOT_FOUND};
+use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,6 +35,8 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/endpoints", get(endpoints))
         .route("/demand", get(demand))
         .route("/mesh", get(mesh))
+        .route("/tap", get(tap))
+        .route("/explain", post(explain))
         .route("/tokens", get(tokens).post(make_token))
         .route("/tokens/{id}", delete(revoke_token))
         .route("/ca", get(roots))
@@ -152,6 +156,53 @@ async fn endpoints(State(control): State<Control>) -> Json<Value> {
 /// What is under way and what waits, by service: what an autoscaler looks at.
 async fn demand(State(control): State<Control>) -> Result<Json<BTreeMap<String, Demand>>> {
     control.demand().await.map(Json)
+}
+
+/// Events as NDJSON until the client goes: the query is a filter, as at a proxy's own admin socket.
+///
+/// Errors: `bad_request` (400), `too_many_taps` (429).
+async fn tap(State(control): State<Control>, RawQuery(query): RawQuery) -> Result<impl IntoResponse> {
+    let body = crate::taps::look(&control, query.as_deref().unwrap_or_default()).await?;
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], body))
+}
+
+/// A request that is only thought of.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Imagined {
+    /// The service that makes it.
+    from: String,
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+}
+
+/// What would become of a request, step by step, and where it would go.
+///
+/// Errors: `bad_request` (400).
+async fn explain(State(control): State<Control>, Json(asked): Json<Imagined>) -> Result<Json<Value>> {
+    let mut request = http::Request::builder().method(asked.method.as_str()).uri(asked.url.as_str());
+    for (name, value) in &asked.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(base::Body::empty());
+    let request = request.map_err(|error| BAD_REQUEST.error(format!("there is no such request: {error}")))?;
+    let world = control.0.worlds.now();
+    let mut mesh = world.applied.mesh.clone();
+    mesh.denied = world.denied.iter().cloned().collect();
+    if !mesh.services.contains_key(&asked.from) {
+        return Err(BAD_REQUEST.error(format!("there is no service {}", asked.from)));
+    }
+    let explained = mesh::explain(mesh, &asked.from, request).map_err(|error| BAD_REQUEST.error(error))?;
+    let is_meant = |one: &&crate::store::Registered| explained.services.contains(&one.service);
+    let endpoints: Vec<Value> = world
+        .registered
+        .iter()
+        .filter(is_meant)
+        .map(|one| json!({ "service": one.service, "address": one.presence.address }))
+        .collect();
+    Ok(Json(json!({ "steps": explained.steps, "arrives": explained.arrives, "endpoints": endpoints })))
 }
 
 /// The mesh in force.

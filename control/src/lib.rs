@@ -22,6 +22,7 @@ mod said;
 mod status;
 mod store;
 mod stream;
+mod taps;
 mod view;
 mod world;
 
@@ -56,6 +57,7 @@ struct Inner {
     authority: Authority,
     worlds: Worlds,
     proxies: Proxies,
+    taps: taps::Taps,
     clock: Clock,
     replica: Uuid,
     ended: CancellationToken,
@@ -100,6 +102,7 @@ impl Control {
             authority,
             worlds: Worlds::new(world),
             proxies: Proxies::default(),
+            taps: taps::Taps::default(),
             clock,
             replica,
             ended: CancellationToken::new(),

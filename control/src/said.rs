@@ -11,6 +11,8 @@ use crate::world::World;
 
 /// Edges of one summary.
 const MAX_EDGES: usize = 10_000;
+/// Events of a tap that are told at once.
+const MAX_LINES: usize = 256;
 /// Parts of a latency.
 const MAX_PARTS: usize = 32;
 /// Characters of a name or a reason.
@@ -33,6 +35,10 @@ pub(crate) fn checked(service: &str, world: &World, said: FromProxy) -> Result<F
             FromProxy::Nack { nonce, rejected: told.collect() }
         }
         FromProxy::Saw(summary) => FromProxy::Saw(seen(service, world, summary)),
+        FromProxy::Tapped { tap, mut lines } => {
+            lines.truncate(MAX_LINES);
+            FromProxy::Tapped { tap, lines }
+        }
         other => other,
     })
 }

@@ -1,10 +1,11 @@
 //! What this replica knows of the proxies on its streams, and what all of them tell each other of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mesh::steer::{Edge, Presence, Summary};
+use mesh::steer::{Edge, FromControl, Presence, Summary};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 /// Summaries that are kept of each proxy: the last minute.
 const KEPT: usize = 12;
@@ -39,13 +40,16 @@ pub(crate) struct Proxy {
     /// Which stream: of one process there may be an old one that is not over yet.
     #[serde(skip)]
     stream: u64,
+    /// What is to be said on the stream.
+    #[serde(skip)]
+    asks: Option<mpsc::Sender<FromControl>>,
 }
 
 impl Proxies {
     /// A stream began.
-    pub(crate) fn begin(&self, service: &str, instance: &str, stream: u64) {
-        let proxy =
-            Proxy { service: service.to_owned(), instance: instance.to_owned(), stream, ..Proxy::default() };
+    pub(crate) fn begin(&self, service: &str, instance: &str, stream: u64, asks: mpsc::Sender<FromControl>) {
+        let (name, process) = (service.to_owned(), instance.to_owned());
+        let proxy = Proxy { service: name, instance: process, stream, asks: Some(asks), ..Proxy::default() };
         self.lock().insert((service.to_owned(), instance.to_owned()), proxy);
     }
 
@@ -70,6 +74,18 @@ impl Proxies {
     /// Where a process is found, as it last said.
     pub(crate) fn presence(&self, service: &str, instance: &str) -> Option<Presence> {
         self.lock().get(&(service.to_owned(), instance.to_owned()))?.presence.clone()
+    }
+
+    /// Says something to every process, on one of its streams. Returns which: who does not read is not asked.
+    pub(crate) fn ask(&self, what: &FromControl) -> BTreeSet<String> {
+        let mut asked = BTreeSet::new();
+        for proxy in self.lock().values() {
+            let is_told = |asks: &mpsc::Sender<FromControl>| asks.try_send(what.clone()).is_ok();
+            if !asked.contains(&proxy.instance) && proxy.asks.as_ref().is_some_and(is_told) {
+                asked.insert(proxy.instance.clone());
+            }
+        }
+        asked
     }
 
     /// Everything that is known.
@@ -147,12 +163,28 @@ mod tests {
     #[test]
     fn an_old_stream_of_a_process_ends_without_the_new_one() {
         let proxies = Proxies::default();
-        proxies.begin("data", "1", 1);
-        proxies.begin("data", "1", 2);
+        let (asks, _asked) = mpsc::channel(1);
+        proxies.begin("data", "1", 1, asks.clone());
+        proxies.begin("data", "1", 2, asks);
 
         assert!(!proxies.end("data", "1", 1));
         assert_eq!(proxies.all().len(), 1);
         assert!(proxies.end("data", "1", 2));
+    }
+
+    #[test]
+    fn each_process_is_asked_once() {
+        let proxies = Proxies::default();
+        let (asks, mut asked) = mpsc::channel(8);
+        for (service, instance, stream) in [("data", "1", 1), ("auth", "1", 2), ("data", "2", 3)] {
+            proxies.begin(service, instance, stream, asks.clone());
+        }
+
+        assert_eq!(proxies.ask(&FromControl::Alive), BTreeSet::from(["1".to_owned(), "2".to_owned()]));
+        assert_eq!(
+            (asked.try_recv().is_ok(), asked.try_recv().is_ok(), asked.try_recv().is_ok()),
+            (true, true, false)
+        );
     }
 
     #[test]

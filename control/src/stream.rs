@@ -28,6 +28,8 @@ use crate::world::pushed;
 
 /// Lines that wait to be sent to a workload that does not read.
 const QUEUE: usize = 8;
+/// What operators want of a workload that does not read.
+const ASKS: usize = 8;
 /// How soon an endpoint is forgotten whose stream broke off and that no other replica hears of.
 const BROKEN_OFF: Duration = Duration::from_secs(5);
 
@@ -103,6 +105,8 @@ struct Stream {
     /// Which of the process's streams this is.
     number: u64,
     sender: mpsc::Sender<Bytes>,
+    /// What operators want of it.
+    asked: mpsc::Receiver<FromControl>,
     /// The version of each resource that is in force there.
     holds: BTreeMap<String, String>,
     /// The version of each resource that it cannot have in force.
@@ -128,13 +132,15 @@ impl Stream {
             return Err(DENIED.to_owned());
         }
         let number = STREAMS.fetch_add(1, Ordering::Relaxed);
-        control.0.proxies.begin(peer.service(), &instance, number);
+        let (asks, asked) = mpsc::channel(ASKS);
+        control.0.proxies.begin(peer.service(), &instance, number, asks);
         let mut stream = Stream {
             control,
             peer,
             instance,
             number,
             sender,
+            asked,
             holds: versions,
             refused: BTreeMap::new(),
             needs: BTreeSet::new(),
@@ -175,6 +181,7 @@ impl Stream {
                     changed.map_err(|_| "the control plane stops".to_owned())?;
                     is_due = true;
                 }
+                Some(ask) = self.asked.recv() => self.say(&ask).await?,
                 Ok(()) = astray.changed() => {
                     return Err("the store is out of reach here: another replica may reach it".to_owned());
                 }
@@ -206,6 +213,10 @@ impl Stream {
                     .0
                     .proxies
                     .change(self.peer.service(), &self.instance, |proxy| proxy.saw(summary));
+                Ok(false)
+            }
+            FromProxy::Tapped { tap, lines } => {
+                self.control.0.taps.show(tap, self.peer.service(), &self.instance, lines);
                 Ok(false)
             }
         }

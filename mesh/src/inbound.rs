@@ -222,7 +222,7 @@ impl Inbound {
         if let Ok(name) = HeaderValue::from_str(&self.name_of(peer)) {
             headers.insert(header::PEER, name);
         }
-        if let Some(sampler) = &plane.parts.sampler {
+        if let Some(sampler) = plane.parts.sampling.get() {
             let trace = sampler.enter(headers, || plane.dice.next());
             trace.write(headers);
             record.trace(Some(trace));

@@ -18,6 +18,7 @@ mod balance;
 pub mod classify;
 pub mod discover;
 mod egress;
+mod explain;
 pub mod identity;
 mod matching;
 pub mod observe;
@@ -47,6 +48,7 @@ mod target;
 mod upgrade;
 
 pub use cause::Cause;
+pub use explain::{Explained, Step, explain};
 pub use identity::Identity;
 pub use inbound::Inbound;
 pub use outbound::Outbound;

@@ -12,7 +12,7 @@ use crate::balance::Dice;
 use crate::blame::Blame;
 use crate::discover::Resolve;
 use crate::identity::Credentials;
-use crate::observe::trace::Sampler;
+use crate::observe::trace::Sampling;
 use crate::observe::{Event, Name, Observer, Reason, Side};
 use crate::outbound::Stack;
 use crate::resource::{INVALID_MESH, Mesh};
@@ -56,8 +56,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where this process is.
     pub zone: Option<Name>,
-    /// Whether exchanges are spans; without one, traces pass untouched.
-    pub sampler: Option<Sampler>,
+    /// Whether exchanges are spans.
+    pub sampling: Sampling,
     /// Finds services that no list and no name gives.
     pub resolver: Option<Arc<dyn Resolve>>,
     /// Where the dice start.
@@ -68,7 +68,7 @@ impl Parts {
     /// Events to `observer`, nothing else.
     pub fn new(observer: Observer, clock: Clock, random: &Random) -> Parts {
         let seed = u64::from_le_bytes(random.bytes());
-        Parts { observer, clock, zone: None, sampler: None, resolver: None, seed }
+        Parts { observer, clock, zone: None, sampling: Sampling::default(), resolver: None, seed }
     }
 }
 

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::error::{BAD_REQUEST, OrInternal};
+use base::error::BAD_REQUEST;
 use base::serve::{Listener, accept_each};
 use base::{Clock, Random, Result, Secret};
 use serde::Serialize;
@@ -25,11 +25,10 @@ use crate::admin;
 use crate::discover::Resolve;
 use crate::identity::Credentials;
 use crate::listen::{Behind, InboundDoor, OutboundDoor, Peers};
-use crate::observe::access::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::observe::recording::Recording;
 use crate::observe::tap::Tap;
-use crate::observe::trace::Sampler;
-use crate::observe::{Event, Observer, otlp};
+use crate::observe::{Event, Observer};
 use crate::plane::{DataPlane, Parts};
 use crate::resource::{self, Listen, Mesh};
 use crate::{Inbound, Outbound};
@@ -76,8 +75,7 @@ pub struct Sidecar {
     rest: TaskTracker,
     metrics: Metrics,
     tap: Tap,
-    access_log: Option<AccessLog>,
-    exporter: Option<otlp::Exporter>,
+    recording: Recording,
     addresses: Addresses,
 }
 
@@ -105,24 +103,15 @@ impl Sidecar {
 
         let (metrics, tap) = (Metrics::new(), Tap::default());
         let log = crate::observe::log(given.clock.clone());
-        let mut observers = vec![metrics.observer(), tap.observer(), log, given.observer];
-        let access_log = mesh.telemetry.access_log.then(|| {
-            let lost = metrics.access_lines_lost();
-            AccessLog::stdout(given.clock.clone(), lost).or_internal()
-        });
-        let access_log = access_log.transpose()?;
-        observers.extend(access_log.as_ref().map(AccessLog::observer));
-        let otlp = mesh.telemetry.otlp.as_ref();
-        let exporter =
-            otlp.map(|otlp| otlp::Exporter::start(otlp, given.clock.clone(), metrics.spans_dropped()));
-        let exporter = exporter.transpose().map_err(|reason| BAD_REQUEST.error(reason))?;
-        observers.extend(exporter.as_ref().map(otlp::Exporter::observer));
-        let observer = Observer::all(observers);
+        let (lost, dropped) = (metrics.access_lines_lost(), metrics.spans_dropped());
+        let recording = Recording::new(given.clock.clone(), lost, dropped);
+        recording.change(&mesh.telemetry).map_err(|reason| BAD_REQUEST.error(reason))?;
+        let sinks = vec![metrics.observer(), tap.observer(), log, given.observer, recording.observer()];
+        let observer = Observer::all(sinks);
 
         let mut parts = Parts::new(observer.clone(), given.clock.clone(), &given.random);
         parts.zone = sidecar.zone.as_deref().map(Into::into);
-        let sampler = otlp.map(|otlp| Sampler::new(otlp.sample)).transpose();
-        parts.sampler = sampler.map_err(|reason| BAD_REQUEST.error(reason))?;
+        parts.sampling = recording.sampling();
         parts.resolver = given.resolver;
         let identities = match given.identities {
             Some(identities) => Identities::given(identities),
@@ -145,8 +134,7 @@ impl Sidecar {
             rest: TaskTracker::new(),
             metrics,
             tap: tap.clone(),
-            access_log,
-            exporter,
+            recording,
             addresses,
         };
         let outbounds = proxy.open_outbound(&identities).await?;
@@ -160,6 +148,11 @@ impl Sidecar {
     /// The data plane, for a source of configuration.
     pub fn plane(&self) -> &DataPlane {
         &self.plane
+    }
+
+    /// Where its events are shown live.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     /// Says what the programs are doing; the probes tell.
@@ -200,12 +193,7 @@ impl Sidecar {
         let quiet = async { tokio::join!(self.outbound.wait(), joined.wait()) };
         let _ = tokio::time::timeout(self.grace(), quiet).await;
         self.tap.close();
-        if let Some(log) = &self.access_log {
-            log.flush(FLUSH).await;
-        }
-        if let Some(exporter) = &self.exporter {
-            exporter.flush(FLUSH).await;
-        }
+        self.recording.flush(FLUSH).await;
         self.ended.cancel();
         self.rest.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.rest.wait()).await;
@@ -339,16 +327,16 @@ impl Sidecar {
 
     /// Puts another configuration in force. What a listener is made of stays as it was.
     ///
-    /// Errors: the trust domain, the telemetry or the proxy's own part changed, which needs a restart; then nothing
-    /// changes.
+    /// Errors: the trust domain or the proxy's own part changed, which needs a restart, or what is to be recorded cannot
+    /// be; then nothing changes.
     pub fn apply(&self, mesh: Mesh) -> Result<()> {
-        apply(&self.plane, &self.metrics, mesh)
+        apply(&self.plane, &self.metrics, &self.recording, mesh)
     }
 
     /// The same for a source of configuration that lives beside the proxy.
     pub(crate) fn applier(&self) -> impl Fn(Mesh) -> Result<()> + Send + Sync + 'static {
-        let (plane, metrics) = (self.plane.clone(), self.metrics.clone());
-        move |mesh| apply(&plane, &metrics, mesh)
+        let (plane, metrics, recording) = (self.plane.clone(), self.metrics.clone(), self.recording.clone());
+        move |mesh| apply(&plane, &metrics, &recording, mesh)
     }
 
     /// Where its events go.
@@ -362,19 +350,23 @@ impl Sidecar {
     }
 }
 
-fn apply(plane: &DataPlane, metrics: &Metrics, mesh: Mesh) -> Result<()> {
+fn apply(plane: &DataPlane, metrics: &Metrics, recording: &Recording, mesh: Mesh) -> Result<()> {
     let now = plane.mesh();
-    let changed = [
-        ("trust_domain", mesh.trust_domain != now.trust_domain),
-        ("telemetry", mesh.telemetry != now.telemetry),
-        ("sidecar", mesh.sidecar != now.sidecar),
-    ];
+    let changed =
+        [("trust_domain", mesh.trust_domain != now.trust_domain), ("sidecar", mesh.sidecar != now.sidecar)];
     if let Some((name, _)) = changed.into_iter().find(|(_, changed)| *changed) {
         let detail = format!("{name} changed, which needs a restart");
         plane.0.observe(&Event::ConfigRejected { detail: detail.clone() });
         return Err(BAD_REQUEST.error(detail));
     }
+    let telemetry = mesh.telemetry.clone();
     plane.apply(mesh)?;
+    if let Err(detail) = recording.change(&telemetry) {
+        plane.0.observe(&Event::ConfigRejected { detail: detail.clone() });
+        // as it was: what was in force is known to be good
+        plane.apply(Mesh::clone(&now))?;
+        return Err(BAD_REQUEST.error(detail));
+    }
     let mesh = plane.mesh();
     metrics.retain_services(|service| mesh.services.contains_key(service));
     Ok(())

@@ -1,6 +1,7 @@
 //! `meshbase mesh`: what an operator asks of the control plane, and tells it.
 
 mod table;
+mod tap;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,6 +66,22 @@ enum Verb {
     },
     /// What is under way and what waits, by service.
     Demand,
+    /// Show requests and events live, as proxies see them.
+    Tap(tap::Tap),
+    /// Say what would become of a request, step by step.
+    Explain {
+        /// The service that makes it.
+        #[arg(long, value_name = "SERVICE")]
+        from: String,
+        /// Its method.
+        #[arg(short = 'X', long, default_value = "GET")]
+        method: String,
+        /// A header, `name: value`.
+        #[arg(short = 'H', long, value_name = "HEADER")]
+        header: Vec<String>,
+        /// Where to, such as `http://data.mesh/todos`.
+        url: String,
+    },
     /// Put documents in force: all of them, or none.
     Apply {
         /// YAML or JSON, `---` between documents; `-` for standard input.
@@ -161,6 +178,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 impl MeshCommand {
     pub(super) async fn run(self) -> Result<std::process::ExitCode> {
+        if let Verb::Tap(tap) = &self.verb {
+            tap.run(&self.admin, matches!(self.output, Output::Json))
+                .await
+                .map_err(|error| self.unreachable(error))?;
+            return Ok(std::process::ExitCode::SUCCESS);
+        }
         let answer = self.asked().await?;
         match self.output {
             Output::Json => println!("{}", serde_json::to_string_pretty(&answer).or_internal()?),
@@ -178,6 +201,12 @@ impl MeshCommand {
             Verb::Routes { .. } | Verb::Policies { .. } => self.get("/mesh").await,
             Verb::Endpoints { .. } => self.get("/endpoints").await,
             Verb::Demand => self.get("/demand").await,
+            Verb::Tap(_) => Ok(Value::Null),
+            Verb::Explain { from, method, header, url } => {
+                let headers = header.iter().map(|header| split_header(header)).collect::<Result<Vec<_>>>()?;
+                let body = json!({ "from": from, "method": method, "url": url, "headers": headers });
+                self.send(Method::POST, "/explain", Some(body)).await
+            }
             Verb::Apply { file, remove, reason, base, dry_run } => {
                 self.apply(
                     file,
@@ -267,6 +296,7 @@ impl MeshCommand {
             Verb::Policies { service } => table::policies(answer, service.as_deref()),
             Verb::Endpoints { service } => table::endpoints(answer, service.as_deref()),
             Verb::Demand => table::demand(answer),
+            Verb::Explain { .. } => table::explained(answer),
             Verb::Apply { .. } | Verb::Diff { .. } | Verb::Rollback { .. } => table::applied(answer),
             Verb::History => table::history(answer),
             Verb::Token { verb: TokenVerb::List } => table::tokens(answer),
@@ -277,6 +307,11 @@ impl MeshCommand {
             _ => format!("{}\n", serde_json::to_string_pretty(answer).unwrap_or_default()),
         }
     }
+}
+
+fn split_header(header: &str) -> Result<(&str, &str)> {
+    let parts = header.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+    parts.ok_or_else(|| BAD_REQUEST.error(format!("{header:?} is not `name: value`")))
 }
 
 /// What of a status is not as it should be.

@@ -1,6 +1,6 @@
 //! What is told of replicas, proxies and their calls: put together from what all replicas report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::Result;
 use mesh::steer::Edge;
@@ -112,6 +112,13 @@ impl Control {
         }
         proxies.sort_by(|a, b| (&a.service, &a.instance).cmp(&(&b.service, &b.instance)));
         Ok(proxies)
+    }
+
+    /// How many processes are on other replicas' streams only.
+    pub(crate) async fn elsewhere(&self, here: &BTreeSet<String>) -> usize {
+        let all = self.everywhere().await.unwrap_or_default();
+        let others = all.into_iter().map(|proxy| proxy.instance).filter(|instance| !here.contains(instance));
+        others.collect::<BTreeSet<_>>().len()
     }
 
     pub(super) async fn edges(&self) -> Result<Vec<EdgeLine>> {

@@ -64,7 +64,7 @@ impl AccessLog {
         Observer::new(move |event| log.observe(event))
     }
 
-    fn observe(&self, event: &Event) {
+    pub(super) fn observe(&self, event: &Event) {
         let Event::Ended(exchange) = event else { return };
         let Ok(place) = self.queue.try_reserve() else {
             self.lost.inc();

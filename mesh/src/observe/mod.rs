@@ -6,6 +6,7 @@ mod json;
 mod log;
 pub mod metrics;
 pub mod otlp;
+pub(crate) mod recording;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod tap;

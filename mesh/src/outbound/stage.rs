@@ -129,7 +129,7 @@ fn change(
 /// This exchange's span, told to the callee; without tracing, what came goes on untouched.
 fn trace(stack: &Stack, headers: &mut HeaderMap) -> Option<Trace> {
     let plane = stack.plane();
-    let sampler = plane.parts.sampler.as_ref()?;
+    let sampler = plane.parts.sampling.get()?;
     let trace = sampler.enter(headers, || plane.dice.next());
     trace.write(headers);
     Some(trace)

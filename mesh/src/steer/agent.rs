@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use crate::DataPlane;
 use crate::balance::Dice;
 use crate::discover::Resolve;
 use crate::identity::Credentials;
+use crate::observe::tap::Tap;
 use crate::observe::{Event, Name, Observer};
 use crate::resource::{self, Mesh};
 use crate::sidecar::Sidecar;
@@ -60,8 +60,6 @@ pub(super) struct Shared {
     tally: Tally,
     /// By workload. Locked while a push is taken, so that two are never taken at once.
     held: Mutex<BTreeMap<Name, Held>>,
-    /// Whether a proxy began with a configuration: what of it needs a restart is not taken any more.
-    pub(super) begun: AtomicBool,
     attached: Mutex<Option<Attached>>,
     observer: Observer,
     dice: Dice,
@@ -74,6 +72,7 @@ pub(super) struct Shared {
 pub(super) struct Attached {
     pub(super) apply: Arc<dyn Fn(Mesh) -> Result<()> + Send + Sync>,
     plane: DataPlane,
+    pub(super) tap: Tap,
 }
 
 /// One workload.
@@ -143,7 +142,6 @@ impl Agents {
             directory: Directory::new(held.values().flat_map(Held::all_endpoints).collect::<Vec<_>>()),
             tally: Tally::new(),
             held: Mutex::new(held),
-            begun: AtomicBool::new(false),
             attached: Mutex::new(None),
             observer,
             dice,
@@ -181,7 +179,6 @@ impl Agents {
     /// The configuration as it is known now, for the proxy to begin with.
     pub fn mesh(&self) -> Mesh {
         let held = self.0.held();
-        self.0.begun.store(true, Ordering::Relaxed);
         self.0.composed(&held)
     }
 
@@ -204,7 +201,11 @@ impl Agents {
     /// Has `proxy` take each configuration from now on, the one that is known first, and tells of its load.
     pub fn attach(&self, proxy: &Sidecar) {
         let held = self.0.held();
-        let attached = Attached { apply: Arc::new(proxy.applier()), plane: proxy.plane().clone() };
+        let attached = Attached {
+            apply: Arc::new(proxy.applier()),
+            plane: proxy.plane().clone(),
+            tap: proxy.tap().clone(),
+        };
         // what was pushed between the start and now; what cannot be applied is told by who applies
         let _ = (attached.apply)(self.0.composed(&held));
         for workload in &self.0.workloads {

@@ -18,6 +18,7 @@ mod renew;
 mod state;
 mod stream;
 mod tally;
+mod taps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,7 @@ pub use agent::{Agents, Bootstrap};
 pub use held::Globals;
 pub use join::{JoinToken, Joined, NotAToken, Request as CertificateRequest, root_name};
 pub use stream::LineBuffer;
+pub use taps::filter as tap_filter;
 
 /// The name of the control plane's own identity: `spiffe://<trust domain>/control`.
 pub const CONTROL: &str = "control";
@@ -93,6 +95,13 @@ pub enum FromProxy {
     Leaves,
     /// What it saw since it last told.
     Saw(Summary),
+    /// What passed a tap's filter, as the admin socket's `/tap` shows it.
+    Tapped {
+        /// The tap.
+        tap: u64,
+        /// One event each.
+        lines: Vec<Value>,
+    },
     /// Nothing new.
     Alive,
 }
@@ -114,6 +123,18 @@ pub enum FromControl {
     },
     /// It is not found by others any more: what it asked for by leaving.
     Left,
+    /// What passes this filter is to be shown.
+    Tap {
+        /// What `Tapped` names.
+        tap: u64,
+        /// As the query of the admin socket's `/tap`.
+        filter: String,
+    },
+    /// Nobody looks any more.
+    Untap {
+        /// The tap.
+        tap: u64,
+    },
     /// Nothing new.
     Alive,
 }

@@ -1,13 +1,12 @@
 //! What is pushed to a workload: all of it is taken, or what of it can be in force.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 
 use base::Result;
 
 use super::agent::{Shared, Workload};
 use super::held::Held;
-use super::{ENDPOINTS, ROOTS, Resource, TELEMETRY};
+use super::{ENDPOINTS, ROOTS, Resource};
 use crate::observe::Name;
 
 impl Shared {
@@ -63,10 +62,6 @@ impl Shared {
         key: &str,
         resource: &Resource,
     ) -> Result<(), String> {
-        let news = next.get(key).map(|held| &held.body) != Some(&resource.body);
-        if key == TELEMETRY && self.begun.load(Ordering::Relaxed) && news {
-            return Err("it is taken at the next start of the proxy".to_owned());
-        }
         if key == ROOTS {
             // first in force, then held: what is held is not pushed again
             let mut tried = Held::default();

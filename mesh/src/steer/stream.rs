@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::agent::{Shared, Workload};
 use super::client::{self, Connection};
+use super::taps::Taps;
 use super::{ALIVE_EVERY, CONTROL, FromControl, FromProxy, MAX_LINE_BYTES, SILENCE, STREAM_PATH};
 
 /// Longest time to the head of the answer.
@@ -40,13 +41,23 @@ async fn run(shared: &Arc<Shared>, workload: &Arc<Workload>, address: &str) -> R
     let mut ticks = interval(ALIVE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard_at = Instant::now();
+    let mut taps = Taps::default();
     loop {
         tokio::select! {
             said = answers.next() => {
                 heard_at = Instant::now();
                 match said? {
                     None => return Ok(()),
-                    Some(line) => hear(shared, workload, &lines, line).await?,
+                    Some(line) => match hear(shared, workload, line).await? {
+                        Heard::Nothing => {}
+                        Heard::Say(answer) => lines.say(&answer).await?,
+                        Heard::Tap(id, filter) => {
+                            if let Some(attached) = shared.attached() {
+                                taps.open(id, &filter, &attached.tap, &lines);
+                            }
+                        }
+                        Heard::Untap(id) => taps.close(id),
+                    },
                 }
             }
             Ok(()) = needs.changed() => {
@@ -70,38 +81,37 @@ fn needed(needs: &mut watch::Receiver<BTreeSet<String>>) -> FromProxy {
     FromProxy::Needs { services: needs.borrow_and_update().clone() }
 }
 
-async fn hear(
-    shared: &Arc<Shared>,
-    workload: &Arc<Workload>,
-    lines: &Lines,
-    line: Vec<u8>,
-) -> Result<(), String> {
+/// What is to be done about a line.
+enum Heard {
+    Nothing,
+    Say(FromProxy),
+    Tap(u64, String),
+    Untap(u64),
+}
+
+async fn hear(shared: &Arc<Shared>, workload: &Arc<Workload>, line: Vec<u8>) -> Result<Heard, String> {
     let (shared, workload) = (shared.clone(), workload.clone());
     let heard = move || {
         let said = serde_json::from_slice(&line).map_err(|error| format!("not understood: {error}"))?;
         Ok(shared.hear(&workload, said))
     };
     // to read and compile thousands of routes takes longer than requests should wait
-    let heard: Result<_, String> =
-        tokio::task::spawn_blocking(heard).await.map_err(|error| error.to_string())?;
-    match heard? {
-        Some(answer) => lines.say(&answer).await,
-        None => Ok(()),
-    }
+    tokio::task::spawn_blocking(heard).await.map_err(|error| error.to_string())?
 }
 
 impl Shared {
-    /// What is answered, if anything is.
-    fn hear(&self, workload: &Workload, said: FromControl) -> Option<FromProxy> {
+    fn hear(&self, workload: &Workload, said: FromControl) -> Heard {
         match said {
-            FromControl::Alive => None,
+            FromControl::Alive => Heard::Nothing,
             FromControl::Left => {
                 workload.left.send_replace(true);
-                None
+                Heard::Nothing
             }
+            FromControl::Tap { tap, filter } => Heard::Tap(tap, filter),
+            FromControl::Untap { tap } => Heard::Untap(tap),
             FromControl::Push { nonce, set, removed, complete } => {
                 let rejected = self.take(workload, &set, &removed, complete);
-                Some(match rejected.is_empty() {
+                Heard::Say(match rejected.is_empty() {
                     true => FromProxy::Ack { nonce },
                     false => FromProxy::Nack { nonce, rejected },
                 })
@@ -132,12 +142,13 @@ async fn open(connection: &mut Connection, address: &str) -> Result<(Lines, Answ
 }
 
 /// The way to say something.
-struct Lines {
+#[derive(Clone)]
+pub(super) struct Lines {
     sender: mpsc::Sender<Bytes>,
 }
 
 impl Lines {
-    async fn say(&self, said: &FromProxy) -> Result<(), String> {
+    pub(super) async fn say(&self, said: &FromProxy) -> Result<(), String> {
         let mut line = serde_json::to_vec(said).map_err(|error| error.to_string())?;
         line.push(b'\n');
         let sent = timeout(SILENCE, self.sender.send(line.into())).await;

@@ -89,8 +89,8 @@ pub(crate) fn programs(mesh: &Mesh) -> impl Iterator<Item = &String> {
 
 /// What a plane of the callers is given; what a sidecar makes of `telemetry`, it gets too.
 fn parts(mesh: &Mesh, observer: Observer) -> Parts {
-    let mut parts = Parts::new(observer, Clock::system(), &Random::system());
-    parts.sampler = mesh.telemetry.otlp.as_ref().map(|otlp| Sampler::new(otlp.sample).unwrap());
+    let parts = Parts::new(observer, Clock::system(), &Random::system());
+    parts.sampling.set(mesh.telemetry.otlp.as_ref().map(|otlp| Sampler::new(otlp.sample).unwrap()));
     parts
 }
 

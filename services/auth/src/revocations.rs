@@ -12,12 +12,15 @@ use common::revocations::Ended;
 use futures_util::stream::unfold;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::models::ended_session;
 
 /// How often the database is asked. A session is over everywhere within a second.
 const LOOK: Duration = Duration::from_millis(500);
+/// A feed ends after this time, and who listens begins another: so they spread over replicas that were added.
+const LIFE: Duration = Duration::from_secs(30);
 /// Sessions in one line.
 const LINE: usize = 1000;
 /// The line after those that it ends.
@@ -58,15 +61,16 @@ impl LookOuts {
     pub(crate) fn listen(&self, project: Uuid, db: Db) -> Body {
         let look_out = self.of(project, db);
         let heard = look_out.seen.subscribe();
-        let lines = unfold((look_out, heard, [0, 0]), async |(look_out, mut heard, [answers, told])| {
+        let begin = (look_out, heard, Instant::now() + LIFE, [0, 0]);
+        let lines = unfold(begin, async |(look_out, mut heard, end, [answers, told])| {
             let seen = heard.wait_for(|seen| seen.answers > answers || seen.is_over).await.ok()?;
-            if seen.is_over {
+            if seen.is_over || Instant::now() > end {
                 return None;
             }
             let text = [&seen.lines[told..], &[Bytes::from_static(NO_MORE)]].concat().concat();
             let told = [seen.answers, seen.lines.len()];
             drop(seen);
-            Some((Ok::<_, Infallible>(Bytes::from(text)), (look_out, heard, told)))
+            Some((Ok::<_, Infallible>(Bytes::from(text)), (look_out, heard, end, told)))
         });
         Body::from_stream(lines)
     }

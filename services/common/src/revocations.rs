@@ -26,7 +26,7 @@ use crate::service::Tasks;
 
 /// A feed that says nothing for this time is opened anew.
 const SILENCE: Duration = Duration::from_secs(3);
-/// The pause before that.
+/// The pause before one that broke off is opened anew.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long the first requests of a project wait for the beginning of its feed.
 const BEGIN: Duration = Duration::from_secs(1);
@@ -99,11 +99,17 @@ impl Revocations {
     async fn follow(&self, project: ProjectRef, feed: &Feed) {
         let mut needed = Instant::now();
         while needed.elapsed() < IDLE {
-            if let Err(error) = self.listen(&project, feed, &mut needed).await {
+            let began = Instant::now();
+            let heard = self.listen(&project, feed, &mut needed).await;
+            feed.begun.send_replace(true);
+            // one that lasted ended in order: there is no gap
+            let is_in_order = heard.is_ok() && began.elapsed() > SILENCE;
+            if let Err(error) = heard {
                 tracing::debug!(%project, error = %base::error::chain(&error), "ended sessions are not heard of");
             }
-            feed.begun.send_replace(true);
-            sleep(PAUSE).await;
+            if !is_in_order {
+                sleep(PAUSE).await;
+            }
         }
         self.0.feeds.lock().expect("no holder of this lock panics").remove(&project);
     }

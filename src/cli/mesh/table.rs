@@ -55,6 +55,27 @@ fn is_wanted(name: &Value, wanted: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| name == wanted)
 }
 
+/// What would become of a request: a line for each step.
+pub(super) fn explained(answer: &Value) -> String {
+    let mut text = String::new();
+    for step in list(answer, "steps") {
+        text.push_str(&format!("{:<9} {}\n", word(&step["about"]), word(&step["says"])));
+        if step["by"].as_object().is_some_and(|by| !by.is_empty()) || step["by"].is_array() {
+            text.push_str(&format!("{:<9}   {}\n", "", step["by"]));
+        }
+    }
+    for endpoint in list(answer, "endpoints") {
+        text.push_str(&format!(
+            "{:<9} {} at {}\n",
+            "endpoint",
+            word(&endpoint["service"]),
+            word(&endpoint["address"])
+        ));
+    }
+    let end = if answer["arrives"] == true { "it arrives" } else { "it does not arrive" };
+    text + end + "\n"
+}
+
 pub(super) fn check(answer: &Value) -> String {
     let mut table = Table::new(&["SERVICE", "INSTANCE", "ADDRESS", "REVISION", "REJECTED"]);
     for proxy in list(answer, "proxies") {

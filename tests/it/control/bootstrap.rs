@@ -11,8 +11,9 @@ fn a_first_token_that_was_taken_back_stays_taken_back() {
         plane.init();
         plane.begin(0);
         plane.apply(&ECHO.replace("name: echo", "name: data"));
-        let origin = Origin::start().await.address.to_string();
-        let more = ["--program-at", &origin, "--inbound", "127.0.0.1:0"];
+        let origin = Origin::start().await;
+        let program = origin.address.to_string();
+        let more = ["--program-at", &program, "--inbound", "127.0.0.1:0"];
         let _data = Running::start(&mut plane.proxy("data", "data", &plane.first_token("data"), &more));
         plane.found("data", 1);
 

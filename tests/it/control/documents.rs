@@ -75,3 +75,16 @@ fn who_looked_too_long_ago_does_not_overwrite() {
         assert!(String::from_utf8_lossy(&late.stderr).contains("somebody applied something since"));
     });
 }
+
+#[test]
+fn what_is_recorded_changes_without_a_restart() {
+    run(async {
+        let plane = Plane::start(1, &[]).await;
+        let (_origin, _echo, _web) = plane.echoing().await;
+
+        plane.apply("kind: Telemetry\nname: all\nspec: { access_log: true, otlp: { endpoint: \"http://127.0.0.1:9\" } }");
+        plane.settled(2);
+        plane.apply("kind: Telemetry\nname: all\nspec: {}");
+        plane.settled(2);
+    });
+}

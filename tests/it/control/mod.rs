@@ -10,6 +10,7 @@ mod demand;
 mod documents;
 mod installation;
 mod joining;
+mod looking;
 mod push;
 mod replicas;
 mod revocation;

@@ -185,7 +185,7 @@ impl Plane {
         self.folder.path().join(name)
     }
 
-    fn admin(&self, number: usize) -> PathBuf {
+    pub fn admin(&self, number: usize) -> PathBuf {
         self.path(&format!("control-{number}.sock"))
     }
 

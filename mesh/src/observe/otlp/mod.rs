@@ -67,7 +67,7 @@ impl Exporter {
         Observer::new(move |event| exporter.observe(event))
     }
 
-    fn observe(&self, event: &Event) {
+    pub(super) fn observe(&self, event: &Event) {
         let Event::Ended(exchange) = event else { return };
         if !exchange.trace.is_some_and(|trace| trace.sampled) {
             return;

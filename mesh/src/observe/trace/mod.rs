@@ -10,7 +10,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName};
 
-pub use sampler::Sampler;
+pub use sampler::{Sampler, Sampling};
 
 /// A span and the trace it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

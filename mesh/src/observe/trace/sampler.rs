@@ -1,5 +1,8 @@
 //! Which traces are recorded.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use http::HeaderMap;
 
 use super::{Trace, Wire, b3};
@@ -15,6 +18,22 @@ const RANDOM_BITS: u32 = 56;
 pub struct Sampler {
     /// Ids whose random bits are less are not recorded.
     threshold: u64,
+}
+
+/// Whether exchanges are spans, and which of them are recorded: it may change. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Sampling(Arc<ArcSwapOption<Sampler>>);
+
+impl Sampling {
+    /// Records as `sampler` says from now on; without one, traces pass untouched.
+    pub fn set(&self, sampler: Option<Sampler>) {
+        self.0.store(sampler.map(Arc::new));
+    }
+
+    /// The sampler of now.
+    pub fn get(&self) -> Option<Sampler> {
+        self.0.load().as_deref().copied()
+    }
 }
 
 impl Sampler {

@@ -89,7 +89,7 @@ pub enum Kind {
 
 impl Kind {
     /// As it is written.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Kind::Unary { .. } => "unary",
             Kind::Stream { .. } => "stream",
@@ -99,7 +99,7 @@ impl Kind {
     }
 
     /// Its times by the keys that they are written under.
-    pub(super) fn times(&self) -> Vec<(&'static str, Duration)> {
+    pub(crate) fn times(&self) -> Vec<(&'static str, Duration)> {
         match *self {
             Kind::Unary { deadline } => vec![("deadline_ms", deadline)],
             Kind::Stream { response, idle } => vec![("response_ms", response), ("idle_ms", idle)],

@@ -54,7 +54,7 @@ fn every_example_of_the_reference_is_valid() {
         }
     }
 
-    assert_eq!(examples.len(), 10);
+    assert_eq!(examples.len(), 11);
 }
 
 #[test]

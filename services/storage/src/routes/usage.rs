@@ -17,7 +17,7 @@ pub(crate) async fn get(
     peer: Option<Peer>,
     Unauthenticated(session): Unauthenticated,
 ) -> Result<Json<Usage>> {
-    if !peer.is_some_and(|Peer(name)| name == "platform") {
+    if peer.is_none_or(|Peer(name)| name != "platform") {
         return Err(FORBIDDEN.error("only the platform may ask"));
     }
     let mut connection = session.owner_connection().await?;
