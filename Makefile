@@ -2,7 +2,7 @@
 CARGO ?= cargo
 export SQLX_OFFLINE ?= true
 
-.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh test-topology openapi sqlx doc deny bench-mesh image
+.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh test-topology test-k8s openapi sqlx doc deny bench-mesh image
 
 ## start everything; PostgreSQL is installed first if the machine has none
 up: postgres
@@ -44,6 +44,9 @@ test-mesh:
 
 test-topology:
 	tests/topology/run
+
+test-k8s:
+	tests/k8s/run
 
 ## measure the mesh beside its peers; PEERS is the folder of their configurations
 bench-mesh:
