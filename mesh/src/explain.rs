@@ -245,7 +245,7 @@ egress: [{ host: api.example.com, from: [web] }]
 
     #[test]
     fn what_goes_nowhere_is_said() {
-        assert_eq!(says("web", "GET", "http://none.mesh/", "service").0, false);
+        assert!(!says("web", "GET", "http://none.mesh/", "service").0);
         assert!(says("web", "GET", "http://bytes.mesh/", "service").1.contains("speaks tcp"));
         assert!(says("gateway", "GET", "http://shop.mesh/../x", "path").1.contains("400"));
         assert!(says("web", "GET", "https://api.example.com/", "egress").0);
