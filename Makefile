@@ -2,7 +2,7 @@
 CARGO ?= cargo
 export SQLX_OFFLINE ?= true
 
-.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh test-topology test-k8s openapi sqlx doc deny bench-mesh image
+.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh test-topology test-k8s openapi sqlx doc deny bench-mesh bench-control image
 
 ## start everything; PostgreSQL is installed first if the machine has none
 up: postgres
@@ -52,6 +52,11 @@ test-k8s:
 bench-mesh:
 	$(CARGO) build --release --locked
 	bench/mesh --binary target/release/meshbase --peers-dir $(PEERS) $(BENCH)
+
+## measure the control plane, and what sidecars cost a request
+bench-control:
+	$(CARGO) build --release --locked --bin meshbase --example proxies
+	bench/control $(BENCH)
 
 ## the image of docker-compose.yml and deploy/k8s
 image:
