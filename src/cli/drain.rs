@@ -21,6 +21,9 @@ pub struct Drain {
     /// Return only when no request is under way any more.
     #[arg(long)]
     wait: bool,
+    /// Seconds to wait before: until load balancers have heard that the program will end.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    after: u64,
     /// The longest wait for the proxy's answer, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     timeout: u64,
@@ -28,6 +31,7 @@ pub struct Drain {
 
 impl Drain {
     pub(super) async fn run(self) -> Result<()> {
+        tokio::time::sleep(Duration::from_secs(self.after)).await;
         let path = if self.wait { "/drain?wait=true" } else { "/drain" };
         let admin = Listen::Unix(self.admin.clone());
         let answer = local_http::send(&admin, Method::POST, path);
@@ -68,7 +72,7 @@ mod tests {
     use super::*;
 
     fn drain(admin: &std::path::Path, wait: bool) -> Drain {
-        Drain { admin: admin.to_owned(), wait, timeout: 30 }
+        Drain { admin: admin.to_owned(), wait, after: 0, timeout: 30 }
     }
 
     /// A proxy that is asked once and answers `answer`; the first line that it got.

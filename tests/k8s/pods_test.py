@@ -98,6 +98,7 @@ class Pods(unittest.TestCase):
             with self.subTest(pod.name):
                 socket = cluster.variables(sidecar)["MESHBASE_SIDECAR_ADMIN"]
                 drain = ["/meshbase", "drain", "--admin", socket, "--wait"]
+                drain += ["--after", "5"] if pod.name == "gateway" else []
                 self.assertEqual(program["lifecycle"]["preStop"]["exec"]["command"], drain)
                 # up to 12 s for the sidecar to drain, 10 for the program, and 15 for the sidecar to end
                 self.assertGreater(pod.spec["terminationGracePeriodSeconds"], 12 + 10 + 15)
