@@ -82,6 +82,12 @@ enum Verb {
         /// Where to, such as `http://data.mesh/todos`.
         url: String,
     },
+    /// Print the JSON Schema of documents.
+    Schema {
+        /// Of a whole mesh file instead, as `meshbase sidecar --config` reads it.
+        #[arg(long)]
+        file: bool,
+    },
     /// Put documents in force: all of them, or none.
     Apply {
         /// YAML or JSON, `---` between documents; `-` for standard input.
@@ -202,6 +208,8 @@ impl MeshCommand {
             Verb::Endpoints { .. } => self.get("/endpoints").await,
             Verb::Demand => self.get("/demand").await,
             Verb::Tap(_) => Ok(Value::Null),
+            Verb::Schema { file: false } => Ok(control::resources::schema()),
+            Verb::Schema { file: true } => Ok(control::resources::mesh_schema()),
             Verb::Explain { from, method, header, url } => {
                 let headers = header.iter().map(|header| split_header(header)).collect::<Result<Vec<_>>>()?;
                 let body = json!({ "from": from, "method": method, "url": url, "headers": headers });

@@ -7,16 +7,19 @@
 
 mod compose;
 mod read;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use mesh::resource::{self, Mesh};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use compose::Composed;
 pub use read::{Document, INVALID_RESOURCE, documents};
+pub use schema::{mesh_schema, schema};
 
 /// What a document is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -97,7 +100,7 @@ impl fmt::Display for Key {
 }
 
 /// A [`Kind::Route`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RouteSpec {
     /// The service.
@@ -107,7 +110,7 @@ pub(crate) struct RouteSpec {
 }
 
 /// A [`Kind::Policy`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PolicySpec {
     /// The service.
@@ -117,7 +120,7 @@ pub(crate) struct PolicySpec {
 }
 
 /// A [`Kind::Limit`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitSpec {
     /// The service.
@@ -127,7 +130,7 @@ pub(crate) struct LimitSpec {
 }
 
 /// A [`Kind::Split`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SplitSpec {
     /// The service.
@@ -139,7 +142,7 @@ pub(crate) struct SplitSpec {
 }
 
 /// A [`Kind::Fault`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FaultSpec {
     /// The service.
@@ -151,7 +154,7 @@ pub(crate) struct FaultSpec {
 }
 
 /// A [`Kind::Fallback`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FallbackSpec {
     /// The service.
@@ -163,7 +166,7 @@ pub(crate) struct FallbackSpec {
 }
 
 /// A [`Kind::Assertion`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AssertionSpec {
     /// The caller.

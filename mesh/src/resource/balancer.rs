@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::millis;
 
 /// How an endpoint is chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Balancer {
     /// The rule.
@@ -17,6 +18,7 @@ pub struct Balancer {
     /// Whether endpoints of the proxy's own zone come first, others only when those fail.
     pub prefer_zone: bool,
     /// How long a new endpoint's share grows until it is whole; zero for at once.
+    #[schemars(with = "u64")]
     #[serde(with = "millis", rename = "slow_start_ms")]
     pub slow_start: Duration,
     /// If less than this part of the endpoints is healthy, health is not believed (0 to 1).
@@ -24,7 +26,7 @@ pub struct Balancer {
 }
 
 /// The rules of choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BalancerKind {
     /// The less loaded of two random ones; load is peak-EWMA latency × requests in flight.
@@ -41,7 +43,7 @@ pub enum BalancerKind {
 }
 
 /// Something in a request that is hashed: for the ring, and for whom a canary is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HashKey {
     /// A header's value.

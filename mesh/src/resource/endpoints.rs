@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::millis;
 
 /// Where the endpoints of a service are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Discovery {
     /// A list that does not change.
@@ -23,6 +24,7 @@ pub enum Discovery {
         #[serde(default)]
         record: DnsRecord,
         /// Longest time between two look-ups; a record's time to live may ask for an earlier one.
+        #[schemars(with = "u64")]
         #[serde(default = "five_seconds", with = "millis", rename = "refresh_ms")]
         refresh: Duration,
     },
@@ -40,7 +42,7 @@ pub enum Discovery {
 }
 
 /// One endpoint of a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StaticEndpoint {
     /// `host:port` as an IP address, or `unix:PATH`.
@@ -54,7 +56,7 @@ pub struct StaticEndpoint {
 }
 
 /// The records that hold a service's addresses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DnsRecord {
     /// A and AAAA.
@@ -65,7 +67,7 @@ pub enum DnsRecord {
 }
 
 /// What is between two proxies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tls {
     /// Mutual TLS 1.3 with SPIFFE identities: the endpoint is a proxy of ours.
@@ -76,16 +78,18 @@ pub enum Tls {
 }
 
 /// Probes of endpoints that nobody else looks at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     /// The path that answers 2xx; absent, a TCP connection is enough.
     #[serde(default)]
     pub path: Option<String>,
     /// Time between two probes of one endpoint.
+    #[schemars(with = "u64")]
     #[serde(default = "five_seconds", with = "millis", rename = "interval_ms")]
     pub interval: Duration,
     /// Longest time for one.
+    #[schemars(with = "u64")]
     #[serde(default = "one_second", with = "millis", rename = "timeout_ms")]
     pub timeout: Duration,
     /// Good probes in a row that make an endpoint healthy.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Match, millis};
 
 /// A rate, a concurrency, or both, for each value of a key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// What it is called in answers, metrics and events.
@@ -21,6 +22,7 @@ pub struct Limit {
     #[serde(default)]
     pub requests: Option<u32>,
     /// The period.
+    #[schemars(with = "u64")]
     #[serde(default = "one_second", with = "millis", rename = "period_ms")]
     pub period: Duration,
     /// How many may be under way at once.
@@ -29,7 +31,7 @@ pub struct Limit {
 }
 
 /// What a limit counts by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitKey {
     /// Each calling identity by itself.
@@ -45,7 +47,7 @@ pub enum LimitKey {
 }
 
 /// Adaptive concurrency: how much is let in follows from how long answers take.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shed {
     /// The limit at the start.

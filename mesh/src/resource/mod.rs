@@ -34,10 +34,11 @@ pub use route::{
 pub use sidecar::{Control, Listen, OutboundListener, Ready, Sidecar, Workload};
 pub use telemetry::{Otlp, Telemetry};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A whole configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mesh {
     /// The SPIFFE trust domain.
@@ -63,7 +64,7 @@ pub struct Mesh {
 }
 
 /// One service: how to reach it, who may call it, and how its routes behave.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// What the program speaks.
@@ -114,7 +115,7 @@ pub struct Service {
 }
 
 /// What a program speaks. Declared, never detected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// HTTP/1.1, with upgrades.

@@ -1,11 +1,12 @@
 //! Who may call what, inside the mesh and out of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Match;
 
 /// Lets some callers do some things. What no policy allows is denied.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Services of this trust domain, or whole SPIFFE ids.
@@ -16,7 +17,7 @@ pub struct Policy {
 }
 
 /// A host outside of the mesh that may be called.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Egress {
     /// The services that may call it.

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Protocol, millis};
 
 /// One proxy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sidecar {
     /// Where peers connect, over mutual TLS. Absent if no program here is called.
@@ -41,9 +42,11 @@ pub struct Sidecar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// How long requests in flight may take when it stops.
+    #[schemars(with = "u64")]
     #[serde(default = "ten_seconds", with = "millis", rename = "grace_ms")]
     pub grace: Duration,
     /// How long it goes on taking requests after it said that it stops, for those who still call.
+    #[schemars(with = "u64")]
     #[serde(default = "one_second", with = "millis", rename = "lame_duck_ms")]
     pub lame_duck: Duration,
     /// The control plane that steers it; absent for a lone proxy.
@@ -55,7 +58,7 @@ pub struct Sidecar {
 }
 
 /// Where a proxy finds its control plane, and what it keeps of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
     /// Its replicas, `host:port`, over mutual TLS.
@@ -71,7 +74,7 @@ pub struct Control {
 }
 
 /// One program beside the proxy, with an identity of its own.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// The service that it is: its identity is `spiffe://<trust domain>/<service>`.
@@ -97,7 +100,7 @@ pub struct Workload {
 }
 
 /// Where a program hands its calls to the proxy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutboundListener {
     /// The socket. One that is not on a UNIX socket must be on loopback.
@@ -194,6 +197,14 @@ macro_rules! as_text {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string" })
             }
         }
     };

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Template;
 use crate::resource::text::methods;
 
 /// Which requests are meant. What is not said matches everything; at most one of the path forms may be given.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
     /// The host that was asked for, as the client wrote it: exact, or `*.` and a suffix.
@@ -22,9 +23,11 @@ pub struct Match {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact: Option<String>,
     /// The whole path with `{name}` for any one segment and a last `{*name}` for any rest.
+    #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
     /// The methods; any if empty.
+    #[schemars(with = "Vec<String>")]
     #[serde(skip_serializing_if = "Vec::is_empty", with = "methods")]
     pub methods: Vec<Method>,
     /// Headers and their values; `*` for any value.

@@ -10,6 +10,7 @@ mod written;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use attempts::{Hedge, Retry};
@@ -23,7 +24,8 @@ use written::Written;
 /// A part of a service's requests.
 ///
 /// Routes attach to a service, never to a public path: those are the gateway's edge table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(with = "Written")]
 #[serde(try_from = "Written", into = "Written")]
 pub struct Route {
     /// What it is called in metrics and events; its path otherwise.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{HashKey, millis};
 
 /// Services that share the requests.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// The services and their shares; one of them may be the service itself.
@@ -19,7 +20,7 @@ pub struct Split {
 }
 
 /// One service of a split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// Its name.
@@ -29,7 +30,7 @@ pub struct Backend {
 }
 
 /// A copy of the requests to another service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mirror {
     /// Its name.
@@ -40,7 +41,7 @@ pub struct Mirror {
 }
 
 /// An answer that sends the caller elsewhere.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
@@ -51,7 +52,7 @@ pub struct Redirect {
 }
 
 /// Another path or host for the service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rewrite {
     /// What stands in the place of the matched prefix, or of the whole path if the route matches no prefix.
@@ -61,7 +62,7 @@ pub struct Rewrite {
 }
 
 /// Trouble on purpose.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// The part of the requests that it meets (0 to 100).
@@ -71,6 +72,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// A wait before everything else.
+    #[schemars(with = "Option<u64>")]
     #[serde(
         default,
         with = "millis::optional",
