@@ -31,7 +31,7 @@ pub(crate) const STREAMS: u32 = 128;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS;
 /// Largest head of a request or an answer.
 pub(crate) const HEAD_BYTES: u32 = 64 * 1024;
-/// A connection on which a request waits is asked for a sign of life after this time without one,
+/// A connection to another proxy on which a request waits is asked for a sign of life after this time without one,
 const PING_AFTER: Duration = Duration::from_secs(1);
 /// and given up this much later: where packets are lost without a word, nothing else tells.
 const PING_WAIT: Duration = Duration::from_secs(3);
@@ -161,9 +161,11 @@ impl Shared {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(HEAD_BYTES)
-            .keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PING_WAIT);
+            .max_header_list_size(HEAD_BYTES);
+        // a program may take pings for an attack (gRPC servers: two within five minutes), and it is beside us
+        if self.0.dialer.is_secure() {
+            builder.keep_alive_interval(PING_AFTER).keep_alive_timeout(PING_WAIT);
+        }
         let (sender, connection) = builder.handshake(io).await.map_err(|_| Cause::Unreachable)?;
         tokio::spawn(async move {
             let _ = connection.await;
