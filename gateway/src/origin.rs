@@ -53,8 +53,10 @@ impl Origins {
     pub(crate) fn public(&self, client: &Client) -> String {
         if let Some(url) = &self.public_url {
             let mut url = url.clone();
-            // a link without a key finds its project by the host
-            if let Some(host) = client.host.as_ref().filter(|host| self.is_of_a_project(host.host())) {
+            // a link without a key finds its project by the host, if that is where the public address leads
+            let leads_here = url.host_str().is_some_and(|host| self.is_ours(host));
+            let of_project = client.host.as_ref().filter(|host| self.is_of_a_project(host.host()));
+            if let Some(host) = of_project.filter(|_| leads_here) {
                 let _ = url.set_host(Some(host.host()));
             }
             return url.as_str().trim_end_matches('/').to_owned();
@@ -69,6 +71,13 @@ impl Origins {
     fn is_of_a_project(&self, host: &str) -> bool {
         let label = host.strip_suffix(self.domain.as_str()).and_then(|rest| rest.strip_suffix('.'));
         label.is_some_and(|label| !label.is_empty() && !label.contains('.'))
+    }
+
+    /// Whether what is below our domain leads to where `host` does.
+    fn is_ours(&self, host: &str) -> bool {
+        let above = host.strip_suffix(self.domain.as_str());
+        above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+            || (is_loopback(host) && is_loopback(&self.domain))
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
@@ -221,6 +230,22 @@ mod tests {
             ["api.example", "evil.example", "shop.api.example.evil", "a.b.api.example", "xapi.example"]
         {
             assert_eq!(public(other), "https://api.example:8443/base", "{other}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_elsewhere_than_our_domain_keeps_its_host() {
+        for (public, link) in [
+            ("https://api.example", "https://api.example"),
+            ("https://notlocalhost", "https://notlocalhost"),
+            ("http://127.0.0.1:5", "http://shop.localhost:5"),
+            ("http://localhost:5", "http://shop.localhost:5"),
+        ] {
+            let public_url = Some(public.parse().unwrap());
+            let origins = Origins::new(&Config { public_url, ..Config::default() });
+            let client = origins.client(&request("10.0.0.1", &[("host", "shop.localhost")])).unwrap();
+
+            assert_eq!(origins.public(&client), link, "{public}");
         }
     }
 }
