@@ -11,6 +11,7 @@ use crate::policy::{Policy, Verdict};
 use crate::resource::{Mesh, Protocol};
 use crate::snapshot::{Route, Service, Snapshot};
 use crate::target;
+use crate::traffic::edit;
 
 /// One thing that is decided about a request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,7 +76,15 @@ pub fn explain(mesh: Mesh, source: &str, mut request: Request) -> Result<Explain
     let route = service.route(&Head::of(&request, request.uri().path())).clone();
     told.step("route", format!("{} ({})", route.name, kind(&route)), &route.spec);
     if let Some(fault) = &route.spec.fault {
-        told.step("fault", "some get trouble on purpose", fault);
+        let every = fault.percent >= 100.0 && fault.headers.is_empty();
+        told.step(
+            "fault",
+            if every { "it gets trouble on purpose" } else { "some get trouble on purpose" },
+            fault,
+        );
+        if let Some(status) = fault.abort.filter(|_| every) {
+            return Ok(told.refused("fault", format!("it is answered here, on purpose: {status}")));
+        }
     }
     if let Some(redirect) = &route.spec.redirect {
         told.step("redirect", "it is answered here: nobody is asked", redirect);
@@ -88,8 +97,15 @@ pub fn explain(mesh: Mesh, source: &str, mut request: Request) -> Result<Explain
         }
         None => vec![name.to_owned()],
     };
+    // the other side judges what it gets
+    edit::apply(&route.spec.request_headers, request.headers_mut());
     if let Some(rewrite) = &route.spec.rewrite {
-        told.step("rewrite", "the service sees another path or host", rewrite);
+        let (mut head, body) = request.into_parts();
+        if let Err(wrong) = edit::rewrite(rewrite, route.spec.matches.prefix.as_deref(), &mut head) {
+            return Ok(told.refused("rewrite", wrong));
+        }
+        request = Request::from_parts(head, body);
+        told.step("rewrite", format!("the service sees {}", request.uri()), rewrite);
     }
     let me = Identity::new(&snapshot.trust_domain, source);
     for name in names {
@@ -197,6 +213,8 @@ services:
     routes:
       - { path: /old, kind: unary, deadline_ms: 100, redirect: { location: /new } }
       - { path: /half, kind: unary, deadline_ms: 100, split: { to: [{ service: shop, weight: 1 }, { service: beta, weight: 1 }] } }
+      - { path: /v2/, kind: unary, deadline_ms: 100, rewrite: { path: / } }
+      - { path: /broken, kind: unary, deadline_ms: 100, fault: { percent: 100, abort: 418 } }
       - { kind: unary, deadline_ms: 5000 }
   beta: { callers: [gateway], routes: [{ kind: unary, deadline_ms: 1 }] }
   bytes: { protocol: tcp, routes: [{ kind: tcp, idle_ms: 1 }] }
@@ -244,7 +262,17 @@ egress: [{ host: api.example.com, from: [web] }]
     }
 
     #[test]
+    fn what_the_other_side_gets_is_what_it_judges() {
+        assert!(explained("web", "GET", "http://shop.mesh/v2/public/a").arrives);
+        assert!(!explained("web", "GET", "http://shop.mesh/v2/private").arrives);
+        let rewritten = says("web", "GET", "http://shop.mesh/v2/public/a?b=1", "rewrite").1;
+        assert!(rewritten.ends_with("/public/a?b=1"), "{rewritten}");
+    }
+
+    #[test]
     fn what_goes_nowhere_is_said() {
+        let broken = says("gateway", "GET", "http://shop.mesh/broken", "fault");
+        assert_eq!(broken, (false, "it is answered here, on purpose: 418".to_owned()));
         assert!(!says("web", "GET", "http://none.mesh/", "service").0);
         assert!(says("web", "GET", "http://bytes.mesh/", "service").1.contains("speaks tcp"));
         assert!(says("gateway", "GET", "http://shop.mesh/../x", "path").1.contains("400"));
