@@ -24,6 +24,8 @@ pub(crate) struct Stable {
     missing: HashMap<Address, Missing>,
     /// Whether the last answer was an error or empty.
     failing: bool,
+    /// Whether it is believed that there are none.
+    believes_none: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,18 @@ pub(crate) struct Taken {
 impl Stable {
     /// For sources whose sets are true as they come: lists and registries.
     pub(crate) fn at_once() -> Stable {
-        Stable { hold: None, known: Vec::new(), missing: HashMap::new(), failing: false }
+        Stable {
+            hold: None,
+            known: Vec::new(),
+            missing: HashMap::new(),
+            failing: false,
+            believes_none: false,
+        }
+    }
+
+    /// For sources that know when there are none, and whose addresses somebody else may have next: Kubernetes.
+    pub(crate) fn to_the_letter() -> Stable {
+        Stable { believes_none: true, ..Stable::at_once() }
     }
 
     /// For sources that forget at times, such as DNS: an endpoint goes after two successive answers without it, or
@@ -56,17 +69,19 @@ impl Stable {
     /// Takes one answer. Of an address that is told twice the first one counts. An error or an empty answer changes
     /// nothing, and is told only if the answer before was good.
     pub(crate) fn take(&mut self, answer: Result<Vec<Found>, String>, now: Instant) -> Taken {
-        let detail = match answer {
+        let (set, detail) = match answer {
             Ok(set) if !set.is_empty() => {
                 self.failing = false;
                 return Taken { set: Some(self.merge(set, now)), failed: None };
             }
-            Ok(_) => "no endpoints were found".to_owned(),
-            Err(error) => error,
+            Ok(none) => {
+                (self.believes_none.then(|| self.merge(none, now)), "no endpoints were found".to_owned())
+            }
+            Err(error) => (None, error),
         };
         let failed = (!self.failing).then_some(detail);
         self.failing = true;
-        Taken { set: None, failed }
+        Taken { set, failed }
     }
 
     /// When the first of the held endpoints goes if no answer comes.
@@ -196,6 +211,19 @@ mod tests {
 
         assert_eq!(told(&mut stable, &[2, 3], now), [2, 3]);
         assert_eq!(stable.due(), None);
+    }
+
+    #[test]
+    fn who_knows_that_there_are_none_is_believed() {
+        let (mut stable, now) = (Stable::to_the_letter(), Instant::now());
+        told(&mut stable, &[1, 2], now);
+
+        let gone = stable.take(Ok(Vec::new()), now);
+        assert_eq!(gone.set, Some(Vec::new()));
+        assert!(gone.failed.is_some(), "it is told");
+
+        told(&mut stable, &[3], now);
+        assert_eq!(stable.take(Err("away".to_owned()), now).set, None, "an error is not `none`");
     }
 
     #[test]

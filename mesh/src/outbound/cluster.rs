@@ -139,7 +139,7 @@ fn discover(
             match Api::in_cluster(namespace.as_deref()) {
                 Ok(api) => {
                     let slices = Kubernetes::new(api, name, port.as_deref());
-                    follow(slices.watch(&service.name), Stable::at_once());
+                    follow(slices.watch(&service.name), Stable::to_the_letter());
                 }
                 Err(detail) => {
                     let destination = service.name.clone();

@@ -39,6 +39,8 @@ const MAX_LINE: usize = 2 * 1024 * 1024;
 pub(super) enum Failure {
     /// The watch would begin before what the server remembers.
     TooOld,
+    /// The server does not take what it was asked; perhaps another version of the slices than it knows.
+    Refused(String),
     Other(String),
 }
 
@@ -46,6 +48,7 @@ impl Failure {
     pub(super) fn of(code: u16, message: &str) -> Failure {
         match code {
             410 => Failure::TooOld,
+            400 | 404 | 409 | 422 => Failure::Refused(format!("the API server answers {code}: {message}")),
             _ => Failure::Other(format!("the API server answers {code}: {message}")),
         }
     }

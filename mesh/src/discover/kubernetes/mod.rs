@@ -62,7 +62,7 @@ struct Watch {
     /// Where a watch is to begin; a list is needed first if it is not known.
     version: Option<String>,
     lines: Option<Lines>,
-    /// When the watch began.
+    /// When the list or the watch began.
     began: Instant,
     /// Before the next attempt.
     pause: Duration,
@@ -99,7 +99,7 @@ impl Watch {
         let of = |slice: Slice| (slice.metadata.name.clone(), slice.found(self.port.as_deref()));
         self.slices = list.items.into_iter().map(of).collect();
         self.version = Some(list.metadata.resource_version);
-        self.pause = Duration::ZERO;
+        self.began = Instant::now();
         Ok(true)
     }
 
@@ -135,16 +135,24 @@ impl Watch {
         };
     }
 
-    /// What began too long ago is no failure: it begins anew.
+    /// What began too long ago is no failure: it begins anew. But servers behind one address may not have seen the same,
+    /// so that what one listed is too old, or unknown, to the other.
     fn failed(&mut self, failure: Failure) -> Result<(), String> {
-        self.lines = None;
+        let had_lasted = self.began.elapsed() >= LASTED;
+        self.ended();
         match failure {
             Failure::TooOld => {
                 self.version = None;
                 Ok(())
             }
+            Failure::Refused(why) => {
+                self.version = None;
+                Err(why)
+            }
             Failure::Other(why) => {
-                self.pause = self.longer();
+                if had_lasted {
+                    self.pause = *PAUSES.start();
+                }
                 Err(why)
             }
         }
@@ -155,14 +163,8 @@ impl Watch {
     }
 
     fn set(&self) -> Vec<Found> {
-        let mut all: Vec<Found> = Vec::new();
-        // an endpoint that moves from one slice to another is in both for a moment
-        for found in self.slices.values().flatten() {
-            if !all.iter().any(|other| other.address == found.address) {
-                all.push(found.clone());
-            }
-        }
-        all
+        // an endpoint that moves from one slice to another is in both for a moment: who takes the set counts it once
+        self.slices.values().flatten().cloned().collect()
     }
 }
 

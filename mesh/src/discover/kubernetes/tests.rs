@@ -228,6 +228,27 @@ async fn what_fails_is_told_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_refused_begins_with_a_new_list_after_a_pause() {
+    let status = json!({ "kind": "Status", "code": 400, "message": "invalid resource version" });
+    let refused = || Answer { status: 400, parts: vec![status.to_string()], open: false };
+    let gone = || Answer { status: 410, parts: vec!["{}".to_owned()], open: false };
+    let listed = |version| list(version, &[slice("data-a", version, &[("10.0.0.1", json!(true))])]);
+    let script = vec![listed("7"), refused(), listed("8"), gone(), listed("9"), gone(), listed("10")];
+    let server = Server::start(script).await;
+    let mut sets = server.watch();
+    let begun = Instant::now();
+
+    assert_eq!(next(&mut sets).await, set(&["10.0.0.1"]));
+    assert_eq!(next(&mut sets).await, Err("the API server answers 400: invalid resource version".to_owned()));
+    for _ in 0..3 {
+        assert_eq!(next(&mut sets).await, set(&["10.0.0.1"]));
+    }
+
+    // each of the pauses is twice the one before, and before a list and the watch after it
+    assert!(begun.elapsed() >= *PAUSES.start() * (1 + 1 + 2 + 2 + 4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn another_server_in_its_place_is_not_believed() {
     let (server, other) = (Server::start(vec![list("7", &[])]).await, Server::start(vec![]).await);
     std::fs::copy(other.account.path().join("ca.crt"), server.account.path().join("ca.crt")).unwrap();
