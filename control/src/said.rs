@@ -4,7 +4,8 @@
 
 use std::net::SocketAddr;
 
-use mesh::steer::{Edge, FromProxy, Presence, Summary};
+use mesh::steer::{Edge, FromProxy, Presence, Summary, is_own};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::world::World;
@@ -36,7 +37,9 @@ pub(crate) fn checked(service: &str, world: &World, said: FromProxy) -> Result<F
         }
         FromProxy::Saw(summary) => FromProxy::Saw(seen(service, world, summary)),
         FromProxy::Tapped { tap, mut lines } => {
+            lines.retain(|line| is_own(service, line));
             lines.truncate(MAX_LINES);
+            lines.iter_mut().for_each(clean);
             FromProxy::Tapped { tap, lines }
         }
         other => other,
@@ -69,6 +72,24 @@ fn seen(service: &str, world: &World, mut summary: Summary) -> Summary {
     summary
 }
 
+/// Leaves texts in it that can be shown.
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(said) => *said = text(said),
+        Value::Array(all) => all.iter_mut().for_each(clean),
+        Value::Object(all) => {
+            *all = std::mem::take(all)
+                .into_iter()
+                .map(|(key, mut value)| {
+                    clean(&mut value);
+                    (text(&key), value)
+                })
+                .collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// A text that can be kept and shown: of bounded length, without control characters.
 fn text(said: &str) -> String {
     said.chars().filter(|character| !character.is_control()).take(MAX_TEXT).collect()
@@ -77,6 +98,8 @@ fn text(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use serde_json::json;
 
     use super::*;
 
@@ -106,6 +129,24 @@ mod tests {
 
         assert_eq!(seen.edges, edges[..2]);
         assert_eq!(seen.waiting, BTreeMap::from([("web".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn what_is_tapped_is_the_workloads_own_and_can_be_shown() {
+        let own = json!({ "event": "ended", "side": "outbound", "source": "web", "path": "/\u{1b}[2Ja" });
+        let foreign = json!({ "event": "ended", "side": "outbound", "source": "data" });
+        let inbound =
+            json!({ "event": "ended", "side": "inbound", "source": "gateway", "destination": "data" });
+        let other = json!({ "event": "limited", "service": "web", "of": ["\n", { "\r": 1 }] });
+        let lines = vec![own, foreign, inbound, other];
+
+        let Ok(FromProxy::Tapped { lines, .. }) = of_web(FromProxy::Tapped { tap: 1, lines }) else {
+            panic!("it may say so")
+        };
+
+        let shown = json!([{ "event": "ended", "side": "outbound", "source": "web", "path": "/[2Ja" },
+                           { "event": "limited", "service": "web", "of": ["", { "": 1 }] }]);
+        assert_eq!(json!(lines), shown);
     }
 
     #[test]

@@ -133,6 +133,10 @@ impl Stream {
         }
         let number = STREAMS.fetch_add(1, Ordering::Relaxed);
         let (asks, asked) = mpsc::channel(ASKS);
+        // who looks already sees this one too
+        for tap in control.0.taps.asked() {
+            let _ = asks.try_send(tap);
+        }
         control.0.proxies.begin(peer.service(), &instance, number, asks);
         let mut stream = Stream {
             control,

@@ -9,9 +9,10 @@ use base::error::BAD_REQUEST;
 use base::{Code, Result};
 use bytes::Bytes;
 use futures_util::stream;
-use mesh::steer::{FromControl, tap_filter};
+use mesh::steer::{FromControl, TAP_LIFE, tap_filter};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, interval_at};
 
 use crate::Control;
 
@@ -29,14 +30,31 @@ pub(crate) struct Taps(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, mpsc::Sender<Bytes>>>,
+    open: Mutex<HashMap<u64, Open>>,
+}
+
+struct Open {
+    filter: String,
+    lines: mpsc::Sender<Bytes>,
+}
+
+impl Open {
+    fn asked(&self, tap: u64) -> FromControl {
+        FromControl::Tap { tap, filter: self.filter.clone() }
+    }
 }
 
 impl Taps {
+    /// What a proxy whose stream begins is to be asked for.
+    pub(crate) fn asked(&self) -> Vec<FromControl> {
+        let open = self.0.open.lock().expect("no holder of this lock panics");
+        open.iter().map(|(tap, open)| open.asked(*tap)).collect()
+    }
+
     /// Shows lines of a proxy to who looks.
     pub(crate) fn show(&self, tap: u64, service: &str, instance: &str, lines: Vec<Value>) {
         let open = self.0.open.lock().expect("no holder of this lock panics");
-        let Some(who) = open.get(&tap) else { return };
+        let Some(Open { lines: who, .. }) = open.get(&tap) else { return };
         for mut line in lines {
             // whose word it is, whatever the line says
             let Some(fields) = line.as_object_mut() else { continue };
@@ -74,19 +92,30 @@ pub(crate) async fn look(control: &Control, query: &str) -> Result<Body> {
         if open.len() >= MOST {
             return Err(TOO_MANY_TAPS.error(format!("{MOST} look already, as many as may")));
         }
-        open.insert(tap, sender);
+        open.insert(tap, Open { filter: query.to_owned(), lines: sender });
     }
     let looking = Looking { control: control.clone(), tap };
-    let asked = control.0.proxies.ask(&FromControl::Tap { tap, filter: query.to_owned() });
+    let what = FromControl::Tap { tap, filter: query.to_owned() };
+    let asked = control.0.proxies.ask(&what);
     let elsewhere = control.elsewhere(&asked).await;
     let first = json!({ "event": "looking", "proxies": asked.len(), "elsewhere": elsewhere });
     let first = Some(Bytes::from(format!("{first}\n")));
-    let shown = stream::unfold((looking, first, lines), async |(looking, first, mut lines)| {
-        let line = match first {
-            Some(first) => first,
-            None => lines.recv().await?,
-        };
-        Some((Ok::<_, std::convert::Infallible>(line), (looking, None, lines)))
+    let again = interval_at(Instant::now() + TAP_LIFE / 2, TAP_LIFE / 2);
+    let begin = (looking, first, lines, again);
+    let shown = stream::unfold(begin, move |(looking, first, mut lines, mut again)| {
+        let what = what.clone();
+        async move {
+            let line = match first {
+                Some(first) => first,
+                None => loop {
+                    tokio::select! {
+                        line = lines.recv() => break line?,
+                        _ = again.tick() => drop(looking.control.0.proxies.ask(&what)),
+                    }
+                },
+            };
+            Some((Ok::<_, std::convert::Infallible>(line), (looking, None, lines, again)))
+        }
     });
     Ok(Body::from_stream(shown))
 }

@@ -29,7 +29,7 @@ pub use agent::{Agents, Bootstrap};
 pub use held::Globals;
 pub use join::{JoinToken, Joined, NotAToken, Request as CertificateRequest, root_name};
 pub use stream::LineBuffer;
-pub use taps::filter as tap_filter;
+pub use taps::{TAP_LIFE, filter as tap_filter, is_own};
 
 /// The name of the control plane's own identity: `spiffe://<trust domain>/control`.
 pub const CONTROL: &str = "control";

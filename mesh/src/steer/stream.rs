@@ -53,7 +53,7 @@ async fn run(shared: &Arc<Shared>, workload: &Arc<Workload>, address: &str) -> R
                         Heard::Say(answer) => lines.say(&answer).await?,
                         Heard::Tap(id, filter) => {
                             if let Some(attached) = shared.attached() {
-                                taps.open(id, &filter, &attached.tap, &lines);
+                                taps.open(id, &filter, &attached.tap, &workload.service, &lines);
                             }
                         }
                         Heard::Untap(id) => taps.close(id),
