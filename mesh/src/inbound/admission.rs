@@ -13,7 +13,8 @@ use crate::snapshot::{Route, Service};
 
 /// What a request holds while it is in the program.
 pub(super) struct Admission {
-    _under_way: TaskTrackerToken,
+    /// None for a watch, which lasts.
+    _under_way: Option<TaskTrackerToken>,
     _limits: Held,
     pub(super) adaptive: Option<Admitted>,
 }
@@ -44,7 +45,8 @@ impl Inbound {
                 overloaded()
             })?),
         };
-        Ok(Admission { _under_way: self.0.under_way.token(), _limits: limits, adaptive })
+        let under_way = (!route.spec.watch).then(|| self.0.under_way.token());
+        Ok(Admission { _under_way: under_way, _limits: limits, adaptive })
     }
 
     /// What the service's limits allow.

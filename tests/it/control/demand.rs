@@ -18,6 +18,7 @@ spec:
   callers: [web]
   concurrency: { requests: 2, pending: 100, wait_ms: 60000 }
   routes:
+    - { path: /watch, kind: stream, watch: true, response_ms: 60000, idle_ms: 60000 }
     - { kind: unary, deadline_ms: 60000 }
 ---
 kind: Service
@@ -47,6 +48,16 @@ fn demand_is_what_runs_at_the_program_and_waits_at_callers() {
 
         origin.set(Mood::Slow);
         let mut requests = JoinSet::new();
+        let calls = web.calls();
+        // one after the other
+        let watch = requests.spawn(async move {
+            loop {
+                get(&calls, "http://echo.mesh/watch").await;
+            }
+        });
+        wait_until("the watch is under way", || demand("web")[1] == json!(1));
+        assert_eq!(demand("echo")[1], json!(0), "a watch is no work");
+        watch.abort();
         for _ in 0..60 {
             let calls = web.calls();
             requests.spawn(async move { get(&calls, "http://echo.mesh/").await });

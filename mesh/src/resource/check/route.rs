@@ -38,6 +38,8 @@ fn common(report: &mut Report<'_>, at: &Place<'_>, route: &Route) {
     for (key, time) in route.kind.times() {
         report.time(&at.key(key), time);
     }
+    let is_stream = matches!(route.kind, Kind::Stream { .. });
+    report.refuse_if(route.watch && !is_stream, &at.key("watch"), "only a stream is a watch");
     matches::check(report, &at.key("match"), &route.matches, matches!(route.kind, Kind::Tcp { .. }));
 }
 

@@ -36,6 +36,8 @@ pub struct Route {
     pub kind: Kind,
     /// Whether every request may be sent twice; otherwise its method says so (RFC 9110 §9.2.2).
     pub idempotent: Option<bool>,
+    /// Whether it lasts for as long as somebody listens: what is under way there is no work that an autoscaler is told of.
+    pub watch: bool,
     /// What is tried again.
     pub retry: Retry,
     /// A second attempt beside a slow first one.

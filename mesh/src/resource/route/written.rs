@@ -48,6 +48,9 @@ pub(super) struct Written {
     /// Whether every request may be sent twice; otherwise its method says so (RFC 9110 §9.2.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotent: Option<bool>,
+    /// `stream`: whether it lasts for as long as somebody listens: no work that an autoscaler is told of.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    watch: bool,
     /// What is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<Retry>,
@@ -137,6 +140,7 @@ impl TryFrom<Written> for Route {
             matches,
             kind,
             idempotent: written.idempotent,
+            watch: written.watch,
             retry: written.retry.unwrap_or_default(),
             hedge: written.hedge,
             split: written.split,
@@ -167,6 +171,7 @@ impl From<Route> for Written {
             idle_ms: time("idle_ms"),
             life_ms: time("life_ms"),
             idempotent: route.idempotent,
+            watch: route.watch,
             retry: Some(route.retry),
             hedge: route.hedge,
             split: route.split,

@@ -64,6 +64,13 @@ fn an_upgrade_needs_http1() {
 }
 
 #[test]
+fn only_a_stream_is_a_watch() {
+    let yaml = in_service("routes:\n  - kind: unary\n    deadline_ms: 1\n    watch: true # <-");
+
+    assert_refused(&yaml, "services.a.routes[0].watch: only a stream is a watch");
+}
+
+#[test]
 fn matches() {
     let no_path = "is no path: it has a query, a fragment or a space";
     let long = format!("path: /{} # <-", "a".repeat(4096));
