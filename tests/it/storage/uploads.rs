@@ -185,5 +185,15 @@ fn the_platform_is_told_what_a_project_takes_up_and_nobody_else_is() {
         ann.delete(&object("files", "b.txt")).send().await.expect(200);
         assert_eq!(usage().await.unwrap(), Usage { objects: 1, bytes: 3 });
         app.service().get("/storage/v1/internal/usage").send().await.expect(403);
+
+        // what somebody wrote there by hand neither breaks nor lowers it
+        for size in ["1e400", "-5", "\"many\"", "null"] {
+            app.sql(&format!(
+                "insert into storage.objects (bucket_id, name, version, metadata) \
+                 values ('files', '{size}', 'v', '{{\"size\": {size}}}')"
+            ))
+            .await;
+        }
+        assert!(usage().await.unwrap().bytes >= 3);
     });
 }
