@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::serve::{Listener, serve};
 use base::{Body, Clock, Random, Request, Response, header};
@@ -11,11 +11,12 @@ use common::record::Recorder;
 use common::service::Tasks;
 use common::{Dependencies, Outbound};
 use http::{HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::support::process::{folder, wait_until};
-use crate::support::{App, binary, run};
+use crate::support::process::{PATIENCE, folder, wait_until};
+use crate::support::{Actor, App, binary, run};
 
 /// A program to check: its identity on the mesh, how it is started, and any path of it.
 struct Program {
@@ -154,6 +155,71 @@ fn a_request_that_names_no_project_or_an_unknown_one_gets_nothing() {
 
             let named = lone.send(Method::GET, path, &[token, (header::PROJECT, &lone.project())]).await;
             assert!(!named.status().is_server_error(), "{shown}: {}", named.status());
+        }
+    });
+}
+
+#[test]
+fn what_is_for_some_services_is_for_no_other() {
+    run(async {
+        for (service, path, peers) in [
+            ("auth", "/internal/revocations", ["data", "storage"]),
+            ("storage", "/internal/usage", ["platform"; 2]),
+        ] {
+            let lone = Lone::start(Program::ours(service)).await;
+            let project = lone.project();
+            let key = format!("Bearer {}", lone.app.access.service_role_key.expose());
+            let asked = async |peer: Option<&str>| {
+                let mut headers =
+                    vec![(header::PROJECT, project.as_str()), (http::header::AUTHORIZATION, key.as_str())];
+                headers.extend(peer.map(|peer| (header::PEER, peer)));
+                let answer = lone.send(Method::GET, path, &headers).await;
+                // each API has a form of its own for errors
+                if answer.status().is_success() {
+                    return String::new();
+                }
+                let body = answer.into_body().collect().await.unwrap().to_bytes();
+                String::from_utf8_lossy(&body).into_owned()
+            };
+            for peer in ["gateway", "auth", "data", "storage", "platform", "web", ""] {
+                let said = asked(Some(peer)).await;
+                let is_let_in = said.is_empty();
+                assert_eq!(is_let_in, peers.contains(&peer), "{service}{path} for {peer:?}: {said}");
+                assert!(is_let_in || said.contains("may ask"), "{service}{path} for {peer:?}: {said}");
+            }
+            assert!(asked(None).await.contains("may ask"), "{service}{path} for nobody");
+        }
+    });
+}
+
+#[test]
+fn without_auth_the_database_says_which_sessions_ended() {
+    run(async {
+        for (service, path, refused) in [("data", "/t", 401), ("storage", "/bucket", 400)] {
+            // the stand-in knows the platform alone
+            let lone = Lone::start(Program::ours(service)).await;
+            lone.app.sql("create table public.t ()").await;
+            let (ann, bob) = (lone.app.user("ann").await, lone.app.user("bob").await);
+            let project = lone.project();
+            let status = async |actor: &Actor| {
+                let token = format!("Bearer {}", actor.token.as_deref().unwrap());
+                let headers =
+                    [(http::header::AUTHORIZATION, token.as_str()), (header::PROJECT, project.as_str())];
+                lone.send(Method::GET, path, &headers).await.status().as_u16()
+            };
+            assert_eq!([status(&ann).await, status(&bob).await], [200, 200], "{service}");
+
+            let is_refused = async |actor: &Actor| {
+                let begun = Instant::now();
+                while status(actor).await != refused {
+                    assert!(begun.elapsed() < PATIENCE, "{service} lets in whose session has ended");
+                }
+            };
+            lone.app.sql(&format!("delete from auth.sessions where user_id = '{}'", ann.id)).await;
+            is_refused(&ann).await;
+            assert_eq!(status(&bob).await, 200, "{service}");
+            lone.app.sql("truncate auth.sessions cascade").await;
+            is_refused(&bob).await;
         }
     });
 }

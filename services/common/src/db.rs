@@ -12,7 +12,8 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{Postgres, Transaction};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use tokio::time::timeout;
 
 use crate::project::{Document, Endpoint, ProjectRef};
 use crate::projects::Projects;
@@ -101,6 +102,26 @@ impl Databases {
             reference: project.reference.clone(),
             projects: self.projects.clone(),
         })
+    }
+
+    /// A connection beside the pools, for who keeps one. A sleeping database is woken once.
+    ///
+    /// Errors: unavailable, marked as this project's fault.
+    pub async fn connect(&self, project: &Document) -> Result<PgConnection> {
+        let endpoint =
+            project.database.as_ref().ok_or_else(|| Error::internal("the project has no database"))?;
+        let options = options(endpoint);
+        let connect = || async {
+            let connected = timeout(self.budget.wait, PgConnection::connect_with(&options)).await;
+            connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        };
+        match connect().await {
+            Err(error) if is_asleep(&error) => {
+                self.projects.wake(&project.reference).await.map_err(|wake| unavailable(wake.into()))?;
+                connect().await.map_err(unavailable_db)
+            }
+            other => other.map_err(unavailable_db),
+        }
     }
 
     fn open(&self, endpoint: &Endpoint) -> PgPool {

@@ -1,8 +1,8 @@
 //! Sessions that ended before their tokens did: auth tells, whoever verifies tokens refuses them within a second.
 //!
 //! One feed per project in use. A feed that is silent is opened anew, at another replica if there is one, and begins with
-//! everything that ended lately. While auth is away nobody is refused who was not before: a token is good for what its
-//! signature and its expiry say.
+//! everything that ended lately. While none is heard – auth is away, or the feed has not begun – whoever verifies asks the
+//! project's database about each session, once a second at most.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,9 +29,15 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// The pause before one that broke off is opened anew.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long the first requests of a project wait for the beginning of its feed.
-const BEGIN: Duration = Duration::from_secs(1);
+const BEGIN: Duration = Duration::from_millis(250);
+/// What the database said of a session holds for this time.
+const CHECKED: Duration = Duration::from_secs(1);
+/// Sessions of which it is remembered what the database said.
+const MOST_CHECKED: usize = 10_000;
 /// A feed that nobody needed for this time ends: the project's database may rest.
 const IDLE: Duration = Duration::from_secs(120);
+/// Asks whether a session (`$1`, as text) has ended, as a role that callers have.
+pub const HAS_ENDED: &str = "SELECT auth.session_has_ended($1::text::uuid)";
 /// Longest line, in bytes.
 const MAX_LINE: usize = 64 * 1024;
 /// Sessions that are remembered of one project; beyond that the feed begins again with the newest.
@@ -60,9 +66,13 @@ struct Inner {
 #[derive(Default)]
 struct Feed {
     ended: RwLock<HashSet<Uuid>>,
+    /// When it was last heard of; `None` until all that ended before is known.
+    heard: Mutex<Option<Instant>>,
     /// Whether it has begun, or could not.
     begun: watch::Sender<bool>,
     used: AtomicBool,
+    /// Sessions that had not ended when the database was asked.
+    checked: Mutex<HashMap<Uuid, Instant>>,
 }
 
 impl Revocations {
@@ -72,15 +82,32 @@ impl Revocations {
     }
 
     /// Whether the session that a verified token is of has ended. A token without one cannot be revoked.
-    pub async fn is_ended(&self, project: &ProjectRef, claims: &Claims) -> bool {
+    ///
+    /// `ask` says it by [`HAS_ENDED`] in the project's database, where the feed cannot.
+    ///
+    /// Errors: those of `ask`.
+    pub async fn is_ended(
+        &self,
+        project: &ProjectRef,
+        claims: &Claims,
+        ask: impl AsyncFnOnce(Uuid) -> Result<bool>,
+    ) -> Result<bool> {
         let session = claims.get("session_id").and_then(Value::as_str);
-        let Some(session) = session.and_then(|id| id.parse::<Uuid>().ok()) else { return false };
+        let Some(session) = session.and_then(|id| id.parse::<Uuid>().ok()) else { return Ok(false) };
         let feed = self.feed(project);
         feed.used.store(true, Ordering::Relaxed);
         if !*feed.begun.borrow() {
             let _ = timeout(BEGIN, feed.begun.subscribe().wait_for(|begun| *begun)).await;
         }
-        feed.ended.read().expect("no holder of this lock panics").contains(&session)
+        if feed.knows(&session) {
+            return Ok(true);
+        }
+        if feed.is_heard() || feed.was_checked(&session) {
+            return Ok(false);
+        }
+        let has_ended = ask(session).await?;
+        feed.checked(session, has_ended);
+        Ok(has_ended)
     }
 
     fn feed(&self, project: &ProjectRef) -> Arc<Feed> {
@@ -104,6 +131,9 @@ impl Revocations {
             feed.begun.send_replace(true);
             // one that lasted ended in order: there is no gap
             let is_in_order = heard.is_ok() && began.elapsed() > SILENCE;
+            if feed.used.swap(false, Ordering::Relaxed) {
+                needed = Instant::now();
+            }
             if let Err(error) = heard {
                 tracing::debug!(%project, error = %base::error::chain(&error), "ended sessions are not heard of");
             }
@@ -153,13 +183,48 @@ impl Feed {
         let mut ended = self.ended.write().expect("no holder of this lock panics");
         ended.extend(line.ended);
         if ended.len() > MOST {
+            // the database knows what is forgotten here
+            self.set_heard(None);
             ended.clear();
             return Err(Error::internal("more sessions ended than are remembered"));
         }
         if !line.more {
+            self.set_heard(Some(Instant::now()));
             self.begun.send_replace(true);
         }
         Ok(())
+    }
+
+    fn knows(&self, session: &Uuid) -> bool {
+        self.ended.read().expect("no holder of this lock panics").contains(session)
+    }
+
+    fn is_heard(&self) -> bool {
+        let heard = self.heard.lock().expect("no holder of this lock panics");
+        heard.is_some_and(|heard| heard.elapsed() <= SILENCE)
+    }
+
+    fn set_heard(&self, heard: Option<Instant>) {
+        *self.heard.lock().expect("no holder of this lock panics") = heard;
+    }
+
+    fn was_checked(&self, session: &Uuid) -> bool {
+        let checked = self.checked.lock().expect("no holder of this lock panics");
+        checked.get(session).is_some_and(|at| at.elapsed() <= CHECKED)
+    }
+
+    fn checked(&self, session: Uuid, has_ended: bool) {
+        if has_ended {
+            self.ended.write().expect("no holder of this lock panics").insert(session);
+            return;
+        }
+        let mut checked = self.checked.lock().expect("no holder of this lock panics");
+        if checked.len() >= MOST_CHECKED {
+            checked.retain(|_, at| at.elapsed() <= CHECKED);
+        }
+        if checked.len() < MOST_CHECKED {
+            checked.insert(session, Instant::now());
+        }
     }
 }
 
@@ -195,50 +260,101 @@ mod tests {
         "shop".parse().unwrap()
     }
 
+    /// Whether the session has ended, without a database that could be asked.
+    async fn is_ended(revocations: &Revocations, session: &Uuid) -> bool {
+        let ask = async |_| panic!("the feed says it");
+        revocations.is_ended(&project(), &claims(session), ask).await.unwrap()
+    }
+
+    /// The same with a database that says `answer`, and whether it was asked.
+    async fn asked(revocations: &Revocations, session: u128, answer: bool) -> (bool, bool) {
+        let mut asked = false;
+        let ask = async |_| {
+            asked = true;
+            Ok(answer)
+        };
+        let ended = revocations.is_ended(&project(), &claims(&Uuid::from_u128(session)), ask).await;
+        (ended.unwrap(), asked)
+    }
+
+    fn nobody() -> Revocations {
+        let away = tower::service_fn(|_: base::Request| async {
+            sleep(Duration::from_secs(600)).await;
+            Err::<base::Response, std::io::Error>(std::io::ErrorKind::TimedOut.into())
+        });
+        Revocations::new(Outbound::new(away), Tasks::default())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_token_of_an_ended_session_is_known_from_the_first_request_on() {
         let (ended, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let first = format!("{{\"ended\":[\"{ended}\"],\"more\":true}}\n");
         let (revocations, _) = auth(vec![first, "{\"ended\":[]}\n".to_owned()]);
 
-        assert!(revocations.is_ended(&project(), &claims(&ended)).await);
-        assert!(!revocations.is_ended(&project(), &claims(&other)).await);
-        assert!(!revocations.is_ended(&project(), &Claims::new()).await, "it is of no session");
+        assert!(is_ended(&revocations, &ended).await);
+        assert!(!is_ended(&revocations, &other).await);
+        let ask = async |_| panic!("it is of no session");
+        assert!(!revocations.is_ended(&project(), &Claims::new(), ask).await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_feed_is_opened_anew_and_forgets_nothing() {
-        let ended = Uuid::from_u128(1);
-        let (revocations, asked) = auth(vec![format!("{{\"ended\":[\"{ended}\"]}}\n")]);
-        assert!(revocations.is_ended(&project(), &claims(&ended)).await);
+        let (ended, other) = (1, 2);
+        let line = format!("{{\"ended\":[\"{}\"]}}\n", Uuid::from_u128(ended));
+        let (revocations, opened) = auth(vec![line]);
+        assert!(is_ended(&revocations, &Uuid::from_u128(ended)).await);
 
-        sleep(SILENCE * 3).await;
+        // for longer than an unused feed lives
+        for _ in 0..100 {
+            sleep(SILENCE).await;
+            assert_eq!(asked(&revocations, ended, false).await, (true, false));
+        }
 
-        assert!(asked.load(Ordering::Relaxed) >= 3);
-        assert!(revocations.is_ended(&project(), &claims(&ended)).await);
+        assert!(opened.load(Ordering::Relaxed) >= 50);
+        assert!(!asked(&revocations, other, false).await.0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_auth_is_away_nobody_waits_more_than_once() {
-        let away = Outbound::new(tower::service_fn(|_: base::Request| async {
-            sleep(Duration::from_secs(600)).await;
-            Err::<base::Response, std::io::Error>(std::io::ErrorKind::TimedOut.into())
-        }));
-        let revocations = Revocations::new(away, Tasks::default());
+    async fn what_is_not_heard_the_database_says_once_a_second() {
+        let revocations = nobody();
         let begun = Instant::now();
 
-        assert!(!revocations.is_ended(&project(), &claims(&Uuid::from_u128(1))).await);
+        assert_eq!(asked(&revocations, 1, false).await, (false, true));
         assert!(begun.elapsed() <= BEGIN);
-        sleep(SILENCE + BEGIN).await;
+        assert_eq!(asked(&revocations, 1, true).await, (false, false), "it was asked just now");
+        sleep(CHECKED * 2).await;
+        assert_eq!(asked(&revocations, 1, true).await, (true, true));
+        assert_eq!(asked(&revocations, 1, false).await, (true, false), "what ended stays so");
+
+        // once the feed could not begin, nobody waits for it
+        sleep(SILENCE).await;
         let again = Instant::now();
-        assert!(!revocations.is_ended(&project(), &claims(&Uuid::from_u128(1))).await);
+        assert_eq!(asked(&revocations, 2, false).await, (false, true));
         assert_eq!(again.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_does_not_answer_lets_nobody_in() {
+        let ask = async |_| Err(UNAVAILABLE.error("no database"));
+
+        assert!(nobody().is_ended(&project(), &claims(&Uuid::from_u128(1)), ask).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_that_fell_silent_is_not_believed() {
+        let (revocations, _) = auth(vec!["{\"ended\":[]}\n".to_owned()]);
+        assert_eq!(asked(&revocations, 1, true).await, (false, false));
+
+        // the feed is heard again each time that it is opened anew: between two of them it is silent for too long
+        sleep(SILENCE + PAUSE / 2).await;
+
+        assert_eq!(asked(&revocations, 1, true).await, (true, true));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_project_that_nobody_uses_has_no_feed() {
         let (revocations, asked) = auth(vec!["{\"ended\":[]}\n".to_owned()]);
-        revocations.is_ended(&project(), &claims(&Uuid::from_u128(1))).await;
+        is_ended(&revocations, &Uuid::from_u128(1)).await;
 
         sleep(IDLE * 2).await;
         let before = asked.load(Ordering::Relaxed);

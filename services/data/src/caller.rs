@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::Data;
 use crate::error::token::{rejected, session_ended};
+use crate::execute::ended;
 
 /// Seconds by which clocks may differ.
 const LEEWAY: i64 = 30;
@@ -26,7 +27,8 @@ pub(crate) async fn identify(headers: &HeaderMap, project: &Document, data: &Dat
     if !is_audience(claims.get("aud")) {
         return Err(rejected(&TokenError::Claim("aud"), false));
     }
-    if data.revocations.is_ended(&project.reference, &claims).await {
+    let ask = async |session| ended::ask(data.actives.of(project).await?.lease().await?, session).await;
+    if data.revocations.is_ended(&project.reference, &claims, ask).await? {
         return Err(session_ended());
     }
     Ok(Caller::of(token, claims))

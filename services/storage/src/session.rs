@@ -6,11 +6,13 @@ use axum::extract::FromRequestParts;
 use base::{Error, Result};
 use common::claims::{self, TokenError};
 use common::db::{Tx, set_local};
+use common::revocations::HAS_ENDED;
 use common::{Caller, Db, Document, Project};
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
+use uuid::Uuid;
 
 use crate::Storage;
 use crate::config::Settings;
@@ -208,7 +210,8 @@ async fn caller(headers: &HeaderMap, project: &Document, storage: &Storage) -> R
     }
     let token = claims::bearer(headers).unwrap_or_default();
     let claims = claims::verify(token, project, storage.clock.unix(), LEEWAY).map_err(refusal)?;
-    if storage.revocations.is_ended(&project.reference, &claims).await {
+    let ask = async |session| has_ended(storage, project, session).await;
+    if storage.revocations.is_ended(&project.reference, &claims, ask).await? {
         return Err(ACCESS_DENIED.error("the session has ended"));
     }
     let caller = Caller::of(token, claims);
@@ -218,6 +221,13 @@ async fn caller(headers: &HeaderMap, project: &Document, storage: &Storage) -> R
     } else {
         Err(ACCESS_DENIED.error("Access denied: Invalid role"))
     }
+}
+
+/// What the database says of a session, asked as a caller.
+async fn has_ended(storage: &Storage, project: &Document, session: Uuid) -> Result<bool> {
+    let as_caller = [("role", "authenticated".to_owned())];
+    let mut tx = storage.databases.of(project).await?.begin_as(&as_caller).await.or_database()?;
+    sqlx::query_scalar(HAS_ENDED).bind(session.to_string()).fetch_one(&mut *tx).await.or_database()
 }
 
 /// Whether a token may name this role. Not those that own the tables: our login can become them, and `none` is how

@@ -11,7 +11,7 @@ use super::client::Call;
 use super::stack::binary;
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `meshbase up`.
 pub struct Process {

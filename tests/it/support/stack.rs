@@ -56,7 +56,11 @@ impl Stack {
         .await
         .expect("the shared server starts");
         let url = shared.admin().url();
-        let mut config = config(&["--listen", "127.0.0.1:0", "--shared-database-url", url.expose()]);
+        // together less than the server takes, beside those of the tests themselves
+        let budgets = ["--auth-max-connections=24", "--data-connections=24", "--storage-connections=24"];
+        let mut config = config(
+            &[&["--listen=127.0.0.1:0", "--shared-database-url", url.expose()], &budgets[..]].concat(),
+        );
         config.data_dir = Some(folder.join("up"));
         config.ephemeral = true;
         let up = Up::start(config).await.expect("the installation starts");

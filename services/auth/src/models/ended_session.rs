@@ -16,6 +16,19 @@ pub(crate) struct Ended {
     pub(crate) horizon: String,
 }
 
+/// Takes away what no token can be of any more: none lives for longer than a week.
+pub(crate) async fn forget(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query!(
+        "DELETE FROM meshbase.ended_sessions WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM meshbase.ended_sessions WHERE ended_at < now() - interval '8 days'
+            LIMIT 10000 FOR UPDATE SKIP LOCKED))"
+    )
+    .execute(connection)
+    .await
+    .or_database()?;
+    Ok(())
+}
+
 /// Those noted from `horizon` on; of the last week if there is none. What was open at `horizon` comes again.
 pub(crate) async fn since(connection: &mut PgConnection, horizon: Option<&str>) -> Result<Ended> {
     let row = sqlx::query!(

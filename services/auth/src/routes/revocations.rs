@@ -27,9 +27,8 @@ pub(crate) async fn watch(
     if !peer.is_some_and(|Peer(name)| VERIFIERS.contains(&name.as_str())) {
         return Err(FORBIDDEN.error("only services that verify tokens may ask"));
     }
-    let db = auth.databases.of(&project).await?;
     http::Response::builder()
         .header(CONTENT_TYPE, "application/x-ndjson")
-        .body(auth.look_outs.listen(project.id, db))
+        .body(auth.look_outs.listen(&auth.databases, project))
         .or_internal()
 }
