@@ -105,7 +105,8 @@ impl Sidecar {
         let log = crate::observe::log(given.clock.clone());
         let (lost, dropped) = (metrics.access_lines_lost(), metrics.spans_dropped());
         let recording = Recording::new(given.clock.clone(), lost, dropped);
-        recording.change(&mesh.telemetry).map_err(|reason| BAD_REQUEST.error(reason))?;
+        let sinks = recording.prepare(&mesh.telemetry).map_err(|reason| BAD_REQUEST.error(reason))?;
+        recording.change(sinks);
         let sinks = vec![metrics.observer(), tap.observer(), log, given.observer, recording.observer()];
         let observer = Observer::all(sinks);
 
@@ -359,14 +360,12 @@ fn apply(plane: &DataPlane, metrics: &Metrics, recording: &Recording, mesh: Mesh
         plane.0.observe(&Event::ConfigRejected { detail: detail.clone() });
         return Err(BAD_REQUEST.error(detail));
     }
-    let telemetry = mesh.telemetry.clone();
-    plane.apply(mesh)?;
-    if let Err(detail) = recording.change(&telemetry) {
+    let sinks = recording.prepare(&mesh.telemetry).map_err(|detail| {
         plane.0.observe(&Event::ConfigRejected { detail: detail.clone() });
-        // as it was: what was in force is known to be good
-        plane.apply(Mesh::clone(&now))?;
-        return Err(BAD_REQUEST.error(detail));
-    }
+        BAD_REQUEST.error(detail)
+    })?;
+    plane.apply(mesh)?;
+    recording.change(sinks);
     let mesh = plane.mesh();
     metrics.retain_services(|service| mesh.services.contains_key(service));
     Ok(())

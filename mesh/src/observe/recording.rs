@@ -26,9 +26,9 @@ struct Inner {
     spans_dropped: Counter,
 }
 
-/// Of one configuration.
+/// Of one configuration. Nothing goes there until it is put in force.
 #[derive(Clone, Default)]
-struct Sinks {
+pub(crate) struct Sinks {
     telemetry: Telemetry,
     access_log: Option<AccessLog>,
     exporter: Option<Exporter>,
@@ -42,10 +42,10 @@ impl Recording {
         Recording(Arc::new(Inner { now, sampling, clock, lines_lost, spans_dropped }))
     }
 
-    /// Records as `telemetry` says from now on. What is no longer wanted is written and sent to its end meanwhile.
+    /// What it takes to record as `telemetry` says.
     ///
-    /// Errors: the collector cannot be used, or no thread could be started; then nothing changes.
-    pub(crate) fn change(&self, telemetry: &Telemetry) -> Result<(), String> {
+    /// Errors: the collector cannot be used, or no thread could be started.
+    pub(crate) fn prepare(&self, telemetry: &Telemetry) -> Result<Sinks, String> {
         let (inner, before) = (&self.0, self.0.now.load());
         let mut sinks = Sinks { telemetry: telemetry.clone(), ..Sinks::clone(&before) };
         if telemetry.access_log != before.telemetry.access_log {
@@ -59,9 +59,13 @@ impl Recording {
             sinks.exporter = otlp.map(start).transpose()?;
             sinks.sampler = otlp.map(|otlp| Sampler::new(otlp.sample)).transpose()?;
         }
-        inner.sampling.set(sinks.sampler);
-        inner.now.store(Arc::new(sinks));
-        Ok(())
+        Ok(sinks)
+    }
+
+    /// Records there from now on. What is no longer wanted is written and sent to its end meanwhile.
+    pub(crate) fn change(&self, sinks: Sinks) {
+        self.0.sampling.set(sinks.sampler);
+        self.0.now.store(Arc::new(sinks));
     }
 
     /// Which traces are recorded.
@@ -113,12 +117,12 @@ mod tests {
         let sampling = recording.sampling();
         assert!(sampling.get().is_none());
 
-        recording.change(&otlp(1.0)).unwrap();
+        recording.change(recording.prepare(&otlp(1.0)).unwrap());
         assert!(sampling.get().is_some());
-        assert!(recording.change(&otlp(2.0)).is_err());
+        assert!(recording.prepare(&otlp(2.0)).is_err());
         assert!(sampling.get().is_some(), "what cannot be changes nothing");
 
-        recording.change(&Telemetry::default()).unwrap();
+        recording.change(recording.prepare(&Telemetry::default()).unwrap());
         assert!(sampling.get().is_none());
     }
 }
