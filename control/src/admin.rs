@@ -9,10 +9,11 @@ use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use base::Result;
-use base::error::{BAD_REQUEST, NOT_FOUND};
+use base::error::{BAD_REQUEST, NOT_FOUND, OrInternal};
 use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use crate::Control;
@@ -194,7 +195,9 @@ async fn explain(State(control): State<Control>, Json(asked): Json<Imagined>) ->
     if !mesh.services.contains_key(&asked.from) {
         return Err(BAD_REQUEST.error(format!("there is no service {}", asked.from)));
     }
-    let explained = mesh::explain(mesh, &asked.from, request).map_err(|error| BAD_REQUEST.error(error))?;
+    // with many routes it takes its time
+    let explained = spawn_blocking(move || mesh::explain(mesh, &asked.from, request)).await.or_internal()?;
+    let explained = explained.map_err(|error| BAD_REQUEST.error(error))?;
     let is_meant = |one: &&crate::store::Registered| explained.services.contains(&one.service);
     let endpoints: Vec<Value> = world
         .registered
