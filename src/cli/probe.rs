@@ -33,8 +33,19 @@ impl Probe {
         }
     }
 
+    /// Of several addresses that a name has, one that answers is enough.
     async fn asked(&self) -> Result<()> {
-        let addr = self.address().await?;
+        let mut refused = None;
+        for addr in self.addresses().await? {
+            match self.asked_at(addr).await {
+                Ok(()) => return Ok(()),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| UNAVAILABLE.error(format!("{} has no address", self.url))))
+    }
+
+    async fn asked_at(&self, addr: SocketAddr) -> Result<()> {
         match self.url.scheme() {
             "tcp" => drop(TcpStream::connect(addr).await.map_err(|error| self.unreachable(error))?),
             "http" => {
@@ -51,15 +62,15 @@ impl Probe {
         Ok(())
     }
 
-    async fn address(&self) -> Result<SocketAddr> {
+    async fn addresses(&self) -> Result<Vec<SocketAddr>> {
         let (host, port) = (self.url.host_str(), self.url.port_or_known_default());
         let (Some(host), Some(port)) = (host, port) else {
             return Err(BAD_REQUEST.error(format!("{} has no host and port", self.url)));
         };
         // an IPv6 address is in brackets in a URL only
         let host = host.trim_matches(['[', ']']);
-        let mut found = lookup_host((host, port)).await.map_err(|error| self.unreachable(error))?;
-        found.next().ok_or_else(|| UNAVAILABLE.error(format!("{host} has no address")))
+        let found = lookup_host((host, port)).await.map_err(|error| self.unreachable(error))?;
+        Ok(found.collect())
     }
 
     fn unreachable(&self, error: std::io::Error) -> Error {
