@@ -160,7 +160,7 @@ class Scaled(Topology):
         self.assertGreater(len(traffic.answers), 100)
 
     def test_the_clients_go_on_while_one_is_killed(self) -> None:
-        targets = self.targets()
+        targets, app = self.targets(), self.app()
         suites = clients(targets, wait=False)
         victims = self.installation.of("data")
         while suites.poll() is None:
@@ -169,6 +169,8 @@ class Scaled(Topology):
             try:
                 time.sleep(0.5)
                 victims[2].kill()
+                # the gateway has read that its connections there are closed once it has answered anything after that
+                app.rows()
             finally:
                 os.killpg(suites.pid, signal.SIGCONT)
             with_patience(suites, 3)
