@@ -76,7 +76,8 @@ impl Provisioner {
             .await?;
             let (host, port) = if service == "owner" { place.owner.clone() } else { place.services.clone() };
             let database = "postgres".to_owned();
-            let endpoint = Endpoint { host, port, database, user: role.to_owned(), password, tls: false };
+            let (user, options) = (role.to_owned(), String::new());
+            let endpoint = Endpoint { host, port, database, user, password, tls: false, options };
             logins.push(Login { service, endpoint });
         }
         execute(&mut connection, "ALTER DATABASE postgres OWNER TO postgres".to_owned()).await?;

@@ -75,12 +75,15 @@ pub enum Command {
         #[command(flatten)]
         config: auth::Config,
     },
-    /// Run the data service alone, beside its sidecar.
+    /// Run the data service alone: beside its sidecar, or in the place of PostgREST.
     #[cfg(feature = "data")]
     Data {
-        /// Where it serves and how it calls others.
+        /// Where it serves and how it calls others; without any of it, in the place of PostgREST.
         #[command(flatten)]
-        role: crate::roles::Role,
+        role: crate::roles::OptionalRole,
+        /// In the place of PostgREST.
+        #[command(flatten)]
+        drop_in: data::DropIn,
         /// Its own flags.
         #[command(flatten)]
         config: data::Config,
@@ -163,9 +166,10 @@ pub async fn run(command: Command) -> Result<ExitCode> {
             crate::roles::run(role, async |deps| auth::start(config, deps)).await
         }
         #[cfg(feature = "data")]
-        Command::Data { role, config } => {
-            crate::roles::run(role, async |deps| data::start(config, deps)).await
-        }
+        Command::Data { role, drop_in, config } => match role.given() {
+            Some(role) => crate::roles::run(role, async |deps| data::start(config, deps)).await,
+            None => crate::roles::run_drop_in(drop_in).await,
+        },
         #[cfg(feature = "storage")]
         Command::Storage { role, config } => {
             crate::roles::run(role, async |deps| storage::start(config, deps)).await

@@ -108,6 +108,7 @@ impl Server {
             user: SUPERUSER.to_owned(),
             password,
             tls: false,
+            options: String::new(),
         };
         let server = Server { major: binaries.major, pid, exited, admin, tcp: spec.tcp };
         server.ready(&spec.folder.join("log")).await?;

@@ -13,6 +13,7 @@ mod contract;
 mod control;
 mod crash;
 mod data;
+mod drop_in;
 mod gateway;
 mod isolation;
 mod layout;

@@ -38,6 +38,11 @@ impl Outbound {
         }))
     }
 
+    /// For a program that calls nobody.
+    pub fn nowhere() -> Outbound {
+        Outbound::new(tower::service_fn(|_| async { Err::<Response, _>("there is nobody to call") }))
+    }
+
     /// A client of the sidecar's outbound socket at `path`.
     pub fn unix(path: PathBuf) -> Outbound {
         #[expect(clippy::disallowed_types, reason = "this is the one client that the ban points to")]

@@ -108,6 +108,9 @@ pub struct Endpoint {
     /// Whether TLS is required; UNIX sockets never use it.
     #[serde(default)]
     pub tls: bool,
+    /// Settings of the data service's connections as `PGOPTIONS` has them, such as `-c search_path=app`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub options: String,
 }
 
 /// All but the unreserved characters of RFC 3986.
@@ -117,17 +120,21 @@ impl Endpoint {
     /// The libpq URL that [`Endpoint::parse`] reads as this; a socket's folder goes into the query, as libpq has it.
     pub fn url(&self) -> Secret {
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
-        let Endpoint { host, port, database, user, password, tls } = self;
+        let Endpoint { host, port, database, user, password, tls, options } = self;
         let login = format!("{}:{}", encode(user), encode(password.expose()));
         let database = encode(database);
         if host.starts_with('/') {
+            let options = if options.is_empty() { options } else { &format!("&options={}", encode(options)) };
             return Secret::new(format!(
-                "postgresql://{login}@/{database}?host={}&port={port}",
+                "postgresql://{login}@/{database}?host={}&port={port}{options}",
                 encode(host)
             ));
         }
-        let tls = if *tls { "?sslmode=require" } else { "" };
-        Secret::new(format!("postgresql://{login}@{host}:{port}/{database}{tls}"))
+        let mut query = Vec::new();
+        query.extend(tls.then(|| "sslmode=require".to_owned()));
+        query.extend((!options.is_empty()).then(|| format!("options={}", encode(options))));
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        Secret::new(format!("postgresql://{login}@{host}:{port}/{database}{query}"))
     }
 
     /// Reads a `postgres://user:password@host:port/database` URL as libpq does; `?host=` may be a socket's folder.
@@ -154,6 +161,7 @@ impl Endpoint {
             user,
             password: Secret::new(decode(url.password().unwrap_or_default())),
             tls: matches!(query("sslmode").as_deref(), Some("require" | "verify-ca" | "verify-full")),
+            options: query("options").unwrap_or_default(),
         })
     }
 }
@@ -219,6 +227,7 @@ mod tests {
             user: "u@x".to_owned(),
             password: Secret::new("p&?%:ä"),
             tls: false,
+            options: "-c search_path=a,b".to_owned(),
         };
 
         for endpoint in
@@ -227,6 +236,7 @@ mod tests {
             let read = Endpoint::parse(&endpoint.url()).unwrap();
 
             assert_eq!((read.host, read.port, read.database), (endpoint.host, 7, "d/1".to_owned()));
+            assert_eq!(read.options, endpoint.options);
             assert_eq!(
                 (read.user, read.password.expose(), read.tls),
                 ("u@x".to_owned(), "p&?%:ä", endpoint.tls)

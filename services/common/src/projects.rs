@@ -53,6 +53,7 @@ pub struct Owner {
 pub struct Projects(Arc<Inner>);
 
 struct Inner {
+    fixed: Option<Arc<Document>>,
     outbound: Outbound,
     last_good: PathBuf,
     documents: Cache<ProjectRef, Arc<Document>>,
@@ -67,7 +68,20 @@ struct Inner {
 impl Projects {
     /// Starts the client; `state_dir` keeps the last good documents (they hold credentials: mode 0700).
     pub fn start(outbound: Outbound, state_dir: PathBuf, tasks: &Tasks) -> Projects {
-        let projects = Projects(Arc::new(Inner {
+        let projects = Projects::new(None, outbound, state_dir);
+        let watcher = projects.clone();
+        tasks.spawn(async move { watcher.watch().await });
+        projects
+    }
+
+    /// The one project of a program that has no platform. It is there whatever a request names.
+    pub fn fixed(document: Document) -> Projects {
+        Projects::new(Some(Arc::new(document)), Outbound::nowhere(), PathBuf::new())
+    }
+
+    fn new(fixed: Option<Arc<Document>>, outbound: Outbound, state_dir: PathBuf) -> Projects {
+        Projects(Arc::new(Inner {
+            fixed,
             outbound,
             last_good: state_dir.join("projects"),
             documents: Cache::new(MAX_DOCUMENTS),
@@ -79,10 +93,12 @@ impl Projects {
             sole: Cache::builder().max_capacity(1).time_to_live(Duration::from_secs(60)).build(),
             seen: AtomicI64::new(0),
             keeping: tokio::sync::Mutex::new(()),
-        }));
-        let watcher = projects.clone();
-        tasks.spawn(async move { watcher.watch().await });
-        projects
+        }))
+    }
+
+    /// The one project, if there is no other: see [`Projects::fixed`].
+    pub fn only(&self) -> Option<&Arc<Document>> {
+        self.0.fixed.as_ref()
     }
 
     /// The project's document.

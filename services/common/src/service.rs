@@ -143,7 +143,11 @@ fn operations(openapi: &OpenApi) -> Operations {
     operations
 }
 
-async fn record(State(onion): State<Onion>, request: Request, next: Next) -> Response {
+async fn record(State(onion): State<Onion>, mut request: Request, next: Next) -> Response {
+    if onion.projects.as_ref().is_some_and(|projects| projects.only().is_some()) {
+        // no proxy of ours is there to vouch for any of it
+        header::strip_own(request.headers_mut());
+    }
     let started = Instant::now();
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
@@ -203,7 +207,11 @@ async fn deadline(request: Request, next: Next) -> Response {
 
 async fn project(State(onion): State<Onion>, mut request: Request, next: Next) -> Response {
     if let Some(projects) = &onion.projects {
-        match named_project(projects, request.headers()).await {
+        let found = match projects.only() {
+            Some(only) => Ok(only.clone()),
+            None => named_project(projects, request.headers()).await,
+        };
+        match found {
             Ok(document) => {
                 request.extensions_mut().insert(document);
             }

@@ -1,37 +1,48 @@
 //! Who calls: the verified token's role and claims, or the anonymous role.
 
-use base::Result;
+use base::{Result, Secret};
 use common::Caller;
-use common::claims::{TokenError, bearer, verify};
+use common::claims::{Claims, TokenError, bearer, verify};
 use common::project::Document;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
 use crate::Data;
-use crate::error::token::{rejected, session_ended};
-use crate::execute::ended;
+use crate::error::token::{anonymous_refused, rejected, session_ended};
+use crate::execute::{Active, ended};
 
 /// Seconds by which clocks may differ.
 const LEEWAY: i64 = 30;
 
 /// The caller of a request.
 ///
-/// Errors: PGRST301 and PGRST303 for a token that proves nothing, or whose session has ended.
-pub(crate) async fn identify(headers: &HeaderMap, project: &Document, data: &Data) -> Result<Caller> {
+/// Errors: PGRST301 and PGRST303 for a token that proves nothing, or whose session has ended; PGRST302 without one where
+/// there is no anonymous role.
+pub(crate) async fn identify(
+    headers: &HeaderMap,
+    project: &Document,
+    active: &Active,
+    data: &Data,
+) -> Result<Caller> {
+    let anonymous = active.settings().anon_role.as_deref();
     let Some(token) = bearer(headers).or_else(|| bare_scheme(headers)) else {
-        return Ok(Caller::anonymous());
+        let role = anonymous.ok_or_else(anonymous_refused)?;
+        return Ok(Caller { role: role.to_owned(), claims: Claims::new(), token: None });
     };
     let claims = verify(token, project, data.clock.unix(), LEEWAY)
         .map_err(|error| rejected(&error, token.is_empty()))?;
     if !is_audience(claims.get("aud")) {
         return Err(rejected(&TokenError::Claim("aud"), false));
     }
-    let ask = async |session| ended::ask(data.actives.of(project).await?.lease().await?, session).await;
-    if data.revocations.is_ended(&project.reference, &claims, ask).await? {
+    let ask = async |session| ended::ask(active.lease().await?, session).await;
+    if let Some(revocations) = &data.revocations
+        && revocations.is_ended(&project.reference, &claims, ask).await?
+    {
         return Err(session_ended());
     }
-    Ok(Caller::of(token, claims))
+    let role = claims.get("role").and_then(Value::as_str).or(anonymous).ok_or_else(anonymous_refused)?;
+    Ok(Caller { role: role.to_owned(), claims, token: Some(Secret::new(token)) })
 }
 
 /// The empty token of a header that names the scheme alone: HTTP drops the space that an empty token leaves.

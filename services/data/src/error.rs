@@ -79,6 +79,8 @@ pub(crate) const NO_COLUMN: Code = Code::new(400, "PGRST204");
 pub(crate) const NO_TABLE: Code = Code::new(404, "PGRST205");
 /// The token cannot be read or its signature is not good.
 pub(crate) const TOKEN: Code = Code::new(401, "PGRST301");
+/// No token, where nobody may be anonymous.
+pub(crate) const ANONYMOUS: Code = Code::new(401, "PGRST302");
 /// The token's claims are not good.
 pub(crate) const CLAIMS: Code = Code::new(401, "PGRST303");
 /// Something of ours failed.

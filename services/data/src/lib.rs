@@ -8,6 +8,7 @@ mod caller;
 mod config;
 mod custom_headers;
 mod document;
+mod drop_in;
 mod error;
 mod execute;
 mod pipeline;
@@ -22,6 +23,7 @@ mod settings;
 use std::sync::Arc;
 
 use base::Clock;
+use common::db::Budget;
 use common::service::{Envelope, onion};
 use common::{Dependencies, Projects, Revocations, Service};
 use utoipa::openapi::OpenApi;
@@ -29,13 +31,15 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 pub use config::Config;
+pub use drop_in::{DropIn, Lone, Place};
 use execute::Actives;
 pub use settings::{Settings, TransactionEnd};
 
 /// What every handler shares.
 pub(crate) struct Data {
     actives: Actives,
-    revocations: Revocations,
+    /// None where sessions do not end before their tokens.
+    revocations: Option<Revocations>,
     clock: Clock,
     max_body_bytes: usize,
 }
@@ -43,12 +47,27 @@ pub(crate) struct Data {
 /// Starts the service. Databases are connected to when a project is first asked for.
 pub fn start(config: Config, deps: Dependencies) -> base::Result<Service> {
     let projects = Projects::start(deps.outbound.clone(), deps.state_dir.clone(), &deps.tasks);
-    let actives = Actives::start(projects.clone(), config.budget(), deps.tasks.clone(), deps.clock.clone());
     let revocations = Revocations::new(deps.outbound.clone(), deps.tasks.clone());
-    let (clock, max_body_bytes) = (deps.clock.clone(), config.max_body_bytes);
-    let data = Data { actives, revocations, clock, max_body_bytes };
+    let data = Data::new(projects.clone(), config.budget(), config.max_body_bytes, Some(revocations), &deps);
+    Ok(serve(Arc::new(data), projects, &deps))
+}
+
+impl Data {
+    fn new(
+        projects: Projects,
+        budget: Budget,
+        max_body_bytes: usize,
+        revocations: Option<Revocations>,
+        deps: &Dependencies,
+    ) -> Data {
+        let actives = Actives::start(projects, budget, deps.tasks.clone(), deps.clock.clone());
+        Data { actives, revocations, clock: deps.clock.clone(), max_body_bytes }
+    }
+}
+
+fn serve(data: Arc<Data>, projects: Projects, deps: &Dependencies) -> Service {
     let envelope = Envelope { write: error::envelope::write };
-    Ok(onion("data", router().with_state(Arc::new(data)), Some(projects), &deps, envelope))
+    onion("data", router().with_state(data), Some(projects), deps, envelope)
 }
 
 /// The routes' documentation.

@@ -57,9 +57,9 @@ impl<'a> Call<'a> {
     /// The caller is known before anything else is looked at.
     async fn of(data: &'a Data, project: &Document, request: Request) -> Result<Call<'a>> {
         let (parts, body) = request.into_parts();
-        let caller = identify(&parts.headers, project, data).await?;
-        let body = read(body, data.max_body_bytes).await?;
         let active = data.actives.of(project).await?;
+        let caller = identify(&parts.headers, project, &active, data).await?;
+        let body = read(body, data.max_body_bytes).await?;
         let request = request::parse(&parts, body, active.settings())?;
         Ok(Call { data, parts, caller, request, active })
     }

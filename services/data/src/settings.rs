@@ -14,6 +14,8 @@ pub struct Settings {
     pub extra_search_path: Vec<String>,
     /// Most rows of one answer, and of each embedded list; none for no limit.
     pub max_rows: Option<u64>,
+    /// The role of callers without a token; none if there may be no such callers.
+    pub anon_role: Option<String>,
     /// Whether `select` may aggregate.
     pub aggregates_enabled: bool,
     /// A function, as `schema.name`, that runs in each transaction before its statement.
@@ -33,6 +35,7 @@ impl Default for Settings {
             schemas: owned(&["public", "graphql_public"]),
             extra_search_path: owned(&["public", "extensions"]),
             max_rows: Some(1000),
+            anon_role: Some("anon".to_owned()),
             aggregates_enabled: false,
             pre_request: None,
             tx_end: TransactionEnd::default(),

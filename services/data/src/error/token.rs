@@ -5,7 +5,7 @@ use common::claims::TokenError;
 use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
 
-use super::{CLAIMS, TOKEN};
+use super::{ANONYMOUS, CLAIMS, TOKEN};
 
 /// The 401 for `error`; `empty` says that the header held no token at all.
 pub(crate) fn rejected(error: &TokenError, empty: bool) -> Error {
@@ -35,6 +35,13 @@ pub(crate) fn rejected(error: &TokenError, empty: bool) -> Error {
         TokenError::Algorithm => rejection.with_details("JWT is unsecured but expected 'alg' was not 'none'"),
         _ => rejection,
     }
+}
+
+/// The 401 for a caller without a role where nobody may be anonymous.
+pub(crate) fn anonymous_refused() -> Error {
+    ANONYMOUS
+        .error("Anonymous access is disabled")
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 /// The 401 for a token that was good until its session ended.

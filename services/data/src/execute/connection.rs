@@ -106,6 +106,9 @@ pub(crate) fn config(endpoint: &Endpoint, connect_timeout: Duration) -> Config {
         .application_name("meshbase data")
         .connect_timeout(connect_timeout)
         .keepalives_idle(Duration::from_secs(30));
+    if !endpoint.options.is_empty() {
+        config.options(&endpoint.options);
+    }
     if endpoint.tls {
         config.ssl_mode(tokio_postgres::config::SslMode::Require);
     } else {

@@ -14,9 +14,6 @@ use crate::schema::role::{ISOLATION_SETTING, Isolation};
 use crate::schema::{Function, SchemaCache};
 use crate::settings::Settings;
 
-/// The role of callers without a token. Whoever is it is asked to log in instead of refused.
-const ANONYMOUS: &str = "anon";
-
 /// What a transaction is for: the request, its caller, and the project as it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Session<'a> {
@@ -53,7 +50,8 @@ impl Session<'_> {
         Transaction {
             begin: session::begin(self.isolation(None), true),
             role: role.clone(),
-            authenticated: role != ANONYMOUS,
+            // whoever has no other role is asked to log in instead of refused
+            authenticated: self.settings.anon_role.as_ref() != Some(role),
             generation: self.schema.generation,
             settings: session::settings(&self.all(function)),
             pre_request: self.settings.pre_request.as_deref().map(session::pre_request),

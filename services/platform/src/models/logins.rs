@@ -41,6 +41,7 @@ impl Platform {
             user: row.role,
             password: self.0.master.open(&context(project.id, service), &row.sealed_password)?,
             tls: row.tls,
+            options: String::new(),
         })
     }
 

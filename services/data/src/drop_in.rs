@@ -1,0 +1,111 @@
+//! In the place of the `postgrest` binary: its configuration file and its `PGRST_*` variables, one project, nobody else.
+
+mod file;
+mod options;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::error::{BAD_REQUEST, OrInternal};
+use base::{Clock, Random, Result};
+use common::project::{Document, ProjectRef};
+use common::record::Recorder;
+use common::service::Tasks;
+use common::{Dependencies, Outbound, Projects, Service};
+
+use crate::{Data, serve};
+use options::Options;
+pub use options::Place;
+
+/// A variable that sets the option `db-uri` is `PGRST_DB_URI`.
+const PREFIX: &str = "PGRST_";
+/// Those that set `app.settings.NAME`.
+const APP_SETTINGS: &str = "PGRST_APP_SETTINGS_";
+
+/// How the data service runs in the place of PostgREST.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct DropIn {
+    /// Run in the place of PostgREST, by its configuration file; `PGRST_*` variables come before it.
+    #[arg(long, value_name = "FILE", conflicts_with = "serve")]
+    pub config: Option<PathBuf>,
+    /// Where it listens, before what the file says: `host:port`.
+    #[arg(long, value_name = "ADDR", conflicts_with = "serve")]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+/// A service that needs nobody, and where it is to listen.
+pub struct Lone {
+    /// The service.
+    pub service: Service,
+    /// Where.
+    pub place: Place,
+}
+
+impl DropIn {
+    /// Starts the service. The database is connected to when it is first asked for.
+    ///
+    /// Errors: what of the configuration cannot be.
+    pub fn start(self, recorder: Recorder, tasks: Tasks) -> Result<Lone> {
+        let options = self.options()?;
+        for ignored in &options.ignored {
+            tracing::warn!(option = ignored, "this option is not followed");
+        }
+        let document = Document {
+            id: uuid::Uuid::nil(),
+            reference: ProjectRef::default_project(),
+            version: 1,
+            database: Some(options.database),
+            keys: options.keys,
+            settings: serde_json::to_value(&options.settings).or_internal()?,
+        };
+        let deps = Dependencies {
+            outbound: Outbound::nowhere(),
+            clock: Clock::system(),
+            random: Random::system(),
+            state_dir: PathBuf::new(),
+            recorder,
+            tasks,
+        };
+        let projects = Projects::fixed(document);
+        let data =
+            Data::new(projects.clone(), options.budget, crate::Config::default().max_body_bytes, None, &deps);
+        let place = match self.listen {
+            Some(address) => Place::Tcp(address.ip().to_string(), address.port()),
+            None => options.place,
+        };
+        Ok(Lone { service: serve(Arc::new(data), projects, &deps), place })
+    }
+
+    fn options(&self) -> Result<Options> {
+        let mut given = BTreeMap::new();
+        if let Some(path) = &self.config {
+            let refused = |why: String| BAD_REQUEST.error(format!("{}: {why}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+            given = file::read(&text, |name| std::env::var(name).ok()).map_err(refused)?;
+        }
+        given.extend(std::env::vars().filter_map(|(name, value)| Some((option(&name)?, value))));
+        Options::of(given).map_err(|why| BAD_REQUEST.error(why))
+    }
+}
+
+/// The option that a variable sets.
+fn option(variable: &str) -> Option<String> {
+    if let Some(name) = variable.strip_prefix(APP_SETTINGS) {
+        return Some(format!("app.settings.{name}"));
+    }
+    Some(variable.strip_prefix(PREFIX)?.to_ascii_lowercase().replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_the_option_of_its_name() {
+        assert_eq!(option("PGRST_DB_URI").as_deref(), Some("db-uri"));
+        assert_eq!(option("PGRST_APP_SETTINGS_jwt_secret").as_deref(), Some("app.settings.jwt_secret"));
+        assert_eq!(option("PATH"), None);
+    }
+}

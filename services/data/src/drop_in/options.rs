@@ -1,0 +1,321 @@
+//! PostgREST's options: which there are, what they are by default, and what they mean here.
+//!
+//! Source: docs.postgrest.org/en/v14/references/configuration.html and what version 16 added.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::Secret;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use common::db::Budget;
+use common::project::{Endpoint, Keys};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
+
+use crate::settings::{Settings, TransactionEnd};
+
+/// The options that are followed.
+const FOLLOWED: [&str; 22] = [
+    "db-aggregates-enabled",
+    "db-anon-role",
+    "db-extra-search-path",
+    "db-hoisted-tx-settings",
+    "db-max-rows",
+    "db-pool",
+    "db-pool-acquisition-timeout",
+    "db-pool-max-idletime",
+    "db-pre-request",
+    "db-schemas",
+    "db-tx-end",
+    "db-uri",
+    "jwt-secret",
+    "jwt-secret-is-base64",
+    "server-host",
+    "server-port",
+    "server-unix-socket",
+    // what they ask for is what is done anyhow
+    "db-channel-enabled",
+    "db-config",
+    "db-prepared-statements",
+    "jwt-cache-max-entries",
+    "log-level",
+];
+
+/// Other names of the same.
+const ALIASES: [(&str, &str); 8] = [
+    ("db-schema", "db-schemas"),
+    ("db-pool-timeout", "db-pool-max-idletime"),
+    ("max-rows", "db-max-rows"),
+    ("pre-request", "db-pre-request"),
+    ("secret-is-base64", "jwt-secret-is-base64"),
+    ("role-claim-key", "jwt-role-claim-key"),
+    ("root-spec", "db-root-spec"),
+    ("server-proxy-uri", "openapi-server-proxy-uri"),
+];
+
+const APP_SETTINGS: &str = "app.settings.";
+/// A shared secret shorter than this is guessed too soon (RFC 7518 §3.2).
+const MIN_SECRET_BYTES: usize = 32;
+
+/// Where the service listens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// A host and a port.
+    Tcp(String, u16),
+    /// A socket's path.
+    Unix(PathBuf),
+}
+
+/// Everything that the options say.
+pub(crate) struct Options {
+    pub(crate) database: Endpoint,
+    pub(crate) keys: Keys,
+    pub(crate) settings: Settings,
+    pub(crate) budget: Budget,
+    pub(crate) place: Place,
+    /// Options that are not followed.
+    pub(crate) ignored: Vec<String>,
+}
+
+impl Options {
+    /// Reads options by their names. Values that begin with `@` are in the file that they name, where that is usual.
+    ///
+    /// Errors: which option cannot be, and why.
+    pub(crate) fn of(given: BTreeMap<String, String>) -> Result<Options, String> {
+        let named = |key: String| match ALIASES.iter().find(|(alias, _)| *alias == key) {
+            Some((_, name)) => (*name).to_owned(),
+            None => key,
+        };
+        let all = Given(given.into_iter().map(|(key, value)| (named(key), value)).collect());
+        let is_followed = |key: &&String| FOLLOWED.contains(&key.as_str()) || key.starts_with(APP_SETTINGS);
+        let ignored = all.0.keys().filter(|key| !is_followed(key)).cloned().collect();
+        let url = Secret::new(all.content("db-uri")?.unwrap_or_else(|| "postgresql://".to_owned()));
+        let database = Endpoint::parse(&url).map_err(|error| format!("db-uri: {}", error.message))?;
+        Ok(Options {
+            database,
+            keys: all.keys()?,
+            settings: all.settings()?,
+            budget: all.budget()?,
+            place: all.place()?,
+            ignored,
+        })
+    }
+}
+
+/// Values by option.
+struct Given(BTreeMap<String, String>);
+
+impl Given {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// A value, or the content of the file that `@PATH` names.
+    fn content(&self, key: &str) -> Result<Option<String>, String> {
+        match self.text(key) {
+            Some(text) => match text.strip_prefix('@') {
+                Some(path) => {
+                    let read = std::fs::read_to_string(path);
+                    let content = read.map_err(|error| format!("{key}: cannot read {path}: {error}"))?;
+                    Ok(Some(content.trim_end_matches(['\r', '\n']).to_owned()))
+                }
+                None => Ok(Some(text.to_owned())),
+            },
+            None => Ok(None),
+        }
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, String> {
+        let Some(text) = self.text(key) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| format!("{key}: {text} is no number that it may be"))
+    }
+
+    fn truth(&self, key: &str) -> Result<Option<bool>, String> {
+        match self.text(key).map(str::to_ascii_lowercase).as_deref() {
+            None => Ok(None),
+            Some("true" | "yes" | "on" | "1") => Ok(Some(true)),
+            Some("false" | "no" | "off" | "0") => Ok(Some(false)),
+            Some(other) => Err(format!("{key}: {other} is neither true nor false")),
+        }
+    }
+
+    /// A list with commas; of nothing if it is there and empty.
+    fn list(&self, key: &str) -> Option<Vec<String>> {
+        let text = self.0.get(key)?;
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        Some(parts.map(str::to_owned).collect())
+    }
+
+    fn settings(&self) -> Result<Settings, String> {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let tx_end = match self.text("db-tx-end") {
+            None | Some("commit") => TransactionEnd::Commit,
+            Some("commit-allow-override") => TransactionEnd::CommitAllowOverride,
+            Some("rollback") => TransactionEnd::Rollback,
+            Some("rollback-allow-override") => TransactionEnd::RollbackAllowOverride,
+            Some(other) => return Err(format!("db-tx-end: there is no {other}")),
+        };
+        let app_settings = self.0.iter().filter_map(|(key, value)| {
+            let name = key.strip_prefix(APP_SETTINGS)?;
+            Some((name.to_owned(), value.clone()))
+        });
+        let defaults = Settings::default();
+        Ok(Settings {
+            schemas: self
+                .list("db-schemas")
+                .filter(|all| !all.is_empty())
+                .unwrap_or_else(|| owned(&["public"])),
+            extra_search_path: self.list("db-extra-search-path").unwrap_or_else(|| owned(&["public"])),
+            max_rows: self.number("db-max-rows")?,
+            aggregates_enabled: self.truth("db-aggregates-enabled")?.unwrap_or(false),
+            anon_role: self.text("db-anon-role").map(str::to_owned),
+            pre_request: self.text("db-pre-request").map(str::to_owned),
+            tx_end,
+            hoisted_tx_settings: self.list("db-hoisted-tx-settings").unwrap_or(defaults.hoisted_tx_settings),
+            app_settings: app_settings.collect(),
+        })
+    }
+
+    fn keys(&self) -> Result<Keys, String> {
+        let Some(secret) = self.content("jwt-secret")? else { return Ok(Keys::default()) };
+        if let Some(keys) = json_keys(&secret) {
+            return Ok(keys);
+        }
+        let bytes = match self.truth("jwt-secret-is-base64")? {
+            Some(true) => {
+                let text = secret.replace('-', "+").replace('_', "/").replace('.', "=");
+                STANDARD.decode(text).map_err(|_| "jwt-secret: it is not in Base64".to_owned())?
+            }
+            _ => secret.into_bytes(),
+        };
+        if bytes.len() < MIN_SECRET_BYTES {
+            return Err(format!("jwt-secret: it must have at least {MIN_SECRET_BYTES} bytes"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| "jwt-secret: it is not UTF-8".to_owned())?;
+        Ok(Keys { shared: Some(Secret::new(text)), ..Keys::default() })
+    }
+
+    fn budget(&self) -> Result<Budget, String> {
+        // one more listens for changes of the schema
+        let connections = self.number::<u32>("db-pool")?.unwrap_or(10).saturating_add(1);
+        let seconds =
+            |key, default| Ok::<_, String>(Duration::from_secs(self.number(key)?.unwrap_or(default)));
+        Ok(Budget {
+            total: connections,
+            per_project: connections,
+            idle: seconds("db-pool-max-idletime", 30)?,
+            wait: seconds("db-pool-acquisition-timeout", 10)?,
+        })
+    }
+
+    fn place(&self) -> Result<Place, String> {
+        if let Some(path) = self.text("server-unix-socket") {
+            return Ok(Place::Unix(PathBuf::from(path)));
+        }
+        // `!4` and the like are special to the original: any address, of that family if there is one
+        let host = match self.text("server-host").unwrap_or("!4") {
+            "!4" | "*4" => "0.0.0.0",
+            "!6" | "*6" | "*" => "::",
+            host => host,
+        };
+        Ok(Place::Tcp(host.to_owned(), self.number("server-port")?.unwrap_or(3000)))
+    }
+}
+
+/// The keys of a JWK or a set of them, if it is one.
+fn json_keys(text: &str) -> Option<Keys> {
+    let set = serde_json::from_str::<JwkSet>(text);
+    let all =
+        set.map(|set| set.keys).or_else(|_| serde_json::from_str::<Jwk>(text).map(|jwk| vec![jwk])).ok()?;
+    let mut keys = Keys::default();
+    for jwk in all {
+        match &jwk.algorithm {
+            AlgorithmParameters::OctetKey(octets) => {
+                let secret = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&octets.value).ok()?;
+                keys.shared = Some(Secret::new(String::from_utf8(secret).ok()?));
+            }
+            _ => keys.public.push(jwk),
+        }
+    }
+    Some(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(given: &[(&str, &str)]) -> Result<Options, String> {
+        Options::of(given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn nothing_said_is_what_the_original_does() {
+        let options = options(&[]).unwrap();
+
+        assert_eq!(options.place, Place::Tcp("0.0.0.0".to_owned(), 3000));
+        assert_eq!(options.settings.schemas, ["public"]);
+        assert_eq!(options.settings.max_rows, None);
+        assert_eq!(options.settings.anon_role, None);
+        assert_eq!(options.settings.tx_end, TransactionEnd::Commit);
+        assert!(options.keys.shared.is_none() && options.ignored.is_empty());
+    }
+
+    #[test]
+    fn what_is_said_is_followed_under_either_name() {
+        let options = options(&[
+            ("db-uri", "postgres://me@/app?host=/run/pg&options=-c%20search_path%3Da,b"),
+            ("db-schema", "api, other"),
+            ("db-extra-search-path", ""),
+            ("max-rows", "100"),
+            ("db-anon-role", "web_anon"),
+            ("db-tx-end", "rollback-allow-override"),
+            ("jwt-secret", "reallyreallyreallyreallyverysafe"),
+            ("app.settings.host", "localhost"),
+            ("server-port", "3001"),
+            ("server-host", "127.0.0.1"),
+            ("log-query", "true"),
+        ])
+        .unwrap();
+
+        assert_eq!((&*options.database.host, &*options.database.options), ("/run/pg", "-c search_path=a,b"));
+        assert_eq!(options.settings.schemas, ["api", "other"]);
+        assert!(options.settings.extra_search_path.is_empty());
+        assert_eq!(options.settings.max_rows, Some(100));
+        assert_eq!(options.settings.anon_role.as_deref(), Some("web_anon"));
+        assert_eq!(options.settings.app_settings["host"], "localhost");
+        assert_eq!(options.place, Place::Tcp("127.0.0.1".to_owned(), 3001));
+        assert_eq!(options.ignored, ["log-query"]);
+    }
+
+    #[test]
+    fn keys_are_a_secret_its_base64_or_a_jwk() {
+        let shared = |given: &[(&str, &str)]| {
+            options(given).map(|options| options.keys.shared.unwrap().expose().to_owned())
+        };
+        let secret = "reallyreallyreallyreallyverysafe";
+        let base64 = STANDARD.encode(secret);
+        let jwk = format!(
+            r#"{{"kty":"oct","k":"{}"}}"#,
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret)
+        );
+        assert_eq!(shared(&[("jwt-secret", secret)]).unwrap(), secret);
+        assert_eq!(shared(&[("jwt-secret", &base64), ("secret-is-base64", "true")]).unwrap(), secret);
+        assert_eq!(shared(&[("jwt-secret", &jwk)]).unwrap(), secret);
+        assert_eq!(shared(&[("jwt-secret", &format!("{{\"keys\":[{jwk}]}}"))]).unwrap(), secret);
+        assert!(options(&[("jwt-secret", "short")]).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_by_name() {
+        for (key, value) in [
+            ("db-tx-end", "never"),
+            ("server-port", "70000"),
+            ("db-aggregates-enabled", "maybe"),
+            ("db-uri", "x:/"),
+        ] {
+            let refused = options(&[(key, value)]).err().unwrap_or_default();
+            assert!(refused.starts_with(key), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The data service in the place of `postgrest`: its file, its variables, one project.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use base::{Body, Request, header};
+use common::Outbound;
+use http::StatusCode;
+use http::header::AUTHORIZATION;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::support::process::{folder, wait_until};
+use crate::support::{App, binary, run};
+
+const SCHEMA: &str = "\
+create schema api;
+create table api.notes (id int primary key, owner text);
+insert into api.notes values (1, 'ann'), (2, 'bob');
+alter table api.notes enable row level security;
+create policy own on api.notes to authenticated using (owner = current_setting('request.jwt.claims')::json ->> 'sub');
+grant usage on schema api to anon, authenticated;
+grant select on api.notes to anon, authenticated;
+create policy one on api.notes to anon using (id = 1);
+create function api.host() returns text language sql as $$ select current_setting('app.settings.host') $$;
+grant execute on function api.host() to anon;
+";
+
+struct Lone(Child, Outbound);
+
+impl Lone {
+    fn start(file: &Path, socket: &Path, variables: &[(&str, &str)]) -> Lone {
+        let mut command = Command::new(binary());
+        command.args(["data", "--config"]).arg(file).envs(variables.iter().copied()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        wait_until("it serves", || std::os::unix::net::UnixStream::connect(socket).is_ok());
+        Lone(child, Outbound::unix(socket.to_owned()))
+    }
+
+    async fn get(&self, path: &str, token: Option<&str>) -> (StatusCode, Value) {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = format!("http://data.mesh{path}").parse().unwrap();
+        // whatever a stranger says of projects
+        request.headers_mut().insert(header::PROJECT, "another".parse().unwrap());
+        if let Some(token) = token {
+            request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        }
+        let answer = self.1.send(request).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+}
+
+impl Drop for Lone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn token(claims: Value, secret: &str) -> String {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+}
+
+#[test]
+fn a_file_and_variables_are_enough() {
+    run(async {
+        let (app, folder) = (App::with(SCHEMA).await, folder());
+        let (file, socket) = (folder.path().join("postgrest.conf"), folder.path().join("data.sock"));
+        let secret = "reallyreallyreallyreallyverysafe";
+        let url = app.login("data").await.url();
+        std::fs::write(
+            &file,
+            format!(
+                "db-uri = \"{}\"\ndb-schema = \"public\" # a variable says otherwise\ndb-anon-role = \"anon\"\n\
+                 jwt-secret = \"{secret}\"\nserver-unix-socket = \"{}\"\napp.settings.host = \"$(NAMED)\"\n",
+                url.expose(),
+                socket.display()
+            ),
+        )
+        .unwrap();
+        let lone = Lone::start(&file, &socket, &[("PGRST_DB_SCHEMAS", "api"), ("NAMED", "here")]);
+
+        let anonymous = lone.get("/notes?select=id", None).await;
+        assert_eq!(anonymous, (StatusCode::OK, json!([{ "id": 1 }])));
+        let bob =
+            token(json!({ "role": "authenticated", "sub": "bob", "session_id": app.project.id }), secret);
+        let own = lone.get("/notes?select=id", Some(&bob)).await;
+        assert_eq!(own, (StatusCode::OK, json!([{ "id": 2 }])), "nobody is there to ask about sessions");
+        assert_eq!(lone.get("/rpc/host", None).await, (StatusCode::OK, json!("here")));
+        let forged = token(json!({ "role": "authenticated" }), "another secret of at least 32 bytes");
+        assert_eq!(lone.get("/notes", Some(&forged)).await.0, StatusCode::UNAUTHORIZED);
+        drop(lone);
+        let _ = std::fs::remove_file(&socket);
+
+        let closed = Lone::start(&file, &socket, &[("PGRST_DB_ANON_ROLE", ""), ("NAMED", "here")]);
+        let (status, body) = closed.get("/notes", None).await;
+        assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &json!("PGRST302")));
+    });
+}
+
+#[test]
+fn what_of_a_file_cannot_be_is_said() {
+    let folder = folder();
+    let file = folder.path().join("postgrest.conf");
+    for (text, expected) in [
+        ("db-uri\n", "postgrest.conf: line 1: it is not `key = value`"),
+        ("server-port = \"x\"\n", "server-port: x is no number that it may be"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let refused = Command::new(binary()).args(["data", "--config"]).arg(&file).output().unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && told.contains(expected), "{told}");
+    }
+}
