@@ -5,6 +5,7 @@ pub(crate) mod load;
 pub(crate) mod relationship;
 pub(crate) mod role;
 pub(crate) mod table;
+pub(crate) mod view;
 
 use std::collections::HashMap;
 use std::fmt;

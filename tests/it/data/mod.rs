@@ -5,6 +5,7 @@ mod functions;
 mod read;
 mod roles;
 mod schema;
+mod views;
 mod write;
 
 use serde_json::{Value, json};

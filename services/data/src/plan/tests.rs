@@ -47,12 +47,16 @@ fn foreign_key(relation: &str, column: &str, target: &str) -> ForeignKey {
         table: name(relation),
         target: name(target),
         columns: vec![(column.to_owned(), "id".to_owned())],
+        oid: 0,
+        target_oid: 0,
+        numbers: Vec::new(),
+        unique: false,
     }
 }
 
 fn key(relation: &str, columns: &[&str]) -> Key {
     let columns = columns.iter().map(|&column| column.to_owned()).collect();
-    Key { table: name(relation), primary: true, columns }
+    Key { table: name(relation), primary: true, columns, oid: 0, numbers: Vec::new() }
 }
 
 pub(crate) fn function(function: &str, parameters: &[(&str, &str, bool)], returns: Returns) -> Function {
@@ -124,7 +128,7 @@ pub(crate) fn cache() -> SchemaCache {
     let tables: std::collections::HashMap<_, _> = tables.into_iter().collect();
     let mut cache = SchemaCache {
         generation: 1,
-        relationships: derive(&foreign_keys, &keys, vec![computed], |name| tables.contains_key(name)),
+        relationships: derive(&foreign_keys, &keys, &[], vec![computed], |name| tables.contains_key(name)),
         tables,
         ..SchemaCache::default()
     };

@@ -1,4 +1,4 @@
-//! Reads the catalog: six statements, each one row of JSON text, and the cache they make together.
+//! Reads the catalog: seven statements, each one row of JSON text, and the cache they make together.
 //!
 //! They run in one snapshot with an empty `search_path`, so that PostgreSQL qualifies every name it writes.
 
@@ -8,10 +8,12 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::relationship::{ComputedRelation, ForeignKey, Key, derive};
+use super::view::{self, ViewRow};
 use super::{Column, Function, Name, Role, SchemaCache, Table};
 
 /// The statements, in the order that [`assemble`] takes their answers. `$1` is the array of exposed schemas.
-pub(crate) const STATEMENTS: [&str; 6] = [TABLES, FOREIGN_KEYS, KEYS, COMPUTED_RELATIONS, FUNCTIONS, ROLES];
+pub(crate) const STATEMENTS: [&str; 7] =
+    [TABLES, FOREIGN_KEYS, KEYS, VIEWS, COMPUTED_RELATIONS, FUNCTIONS, ROLES];
 
 /// Relations of the exposed schemas with their columns; partitions stay behind their parent.
 const TABLES: &str = r"
@@ -80,6 +82,12 @@ SELECT coalesce(json_agg(json_build_object(
     'constraint', f.conname,
     'table', json_build_object('schema', n.nspname, 'name', c.relname),
     'target', json_build_object('schema', tn.nspname, 'name', tc.relname),
+    'oid', c.oid::bigint,
+    'target_oid', tc.oid::bigint,
+    'numbers', (
+        SELECT json_agg(json_build_array(k.own, k.theirs) ORDER BY k.position)
+        FROM unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, theirs, position)
+    ),
     'columns', (
         SELECT json_agg(json_build_array(a.attname, ta.attname) ORDER BY k.position)
         FROM unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, theirs, position)
@@ -99,6 +107,8 @@ const KEYS: &str = r"
 SELECT coalesce(json_agg(json_build_object(
     'table', json_build_object('schema', n.nspname, 'name', c.relname),
     'primary', k.contype = 'p',
+    'oid', c.oid::bigint,
+    'numbers', to_json(k.conkey),
     'columns', (
         SELECT json_agg(a.attname) FROM pg_attribute AS a
         WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
@@ -108,6 +118,22 @@ FROM pg_constraint AS k
 JOIN pg_class AS c ON c.oid = k.conrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE k.contype IN ('p', 'u') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND $1::text[] IS NOT NULL";
+
+/// Views everywhere, because one may show another that is not exposed.
+const VIEWS: &str = r"
+SELECT coalesce(json_agg(json_build_object(
+    'oid', c.oid::bigint,
+    'name', json_build_object('schema', n.nspname, 'name', c.relname),
+    'columns', (
+        SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0
+    ),
+    'definition', r.ev_action::text
+) ORDER BY n.nspname, c.relname), '[]')::text
+FROM pg_rewrite AS r
+JOIN pg_class AS c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE r.rulename = '_RETURN' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND $1::text[] IS NOT NULL";
 
 /// Functions from one row to rows of another relation.
 const COMPUTED_RELATIONS: &str = r"
@@ -215,11 +241,12 @@ struct RoleRow {
 /// The cache that the answers to [`STATEMENTS`] make.
 ///
 /// Errors: an answer that is not the JSON its statement writes.
-pub(crate) fn assemble(generation: u64, answers: &[String; 6]) -> Result<SchemaCache, serde_json::Error> {
-    let [tables, foreign_keys, keys, computed, functions, roles] = answers;
+pub(crate) fn assemble(generation: u64, answers: &[String; 7]) -> Result<SchemaCache, serde_json::Error> {
+    let [tables, foreign_keys, keys, views, computed, functions, roles] = answers;
     let tables: Vec<TableRow> = serde_json::from_str(tables)?;
     let foreign_keys: Vec<ForeignKey> = serde_json::from_str(foreign_keys)?;
-    let keys: Vec<Key> = serde_json::from_str(keys)?;
+    let mut keys: Vec<Key> = serde_json::from_str(keys)?;
+    let views = view::resolve(&serde_json::from_str::<Vec<ViewRow>>(views)?);
     let computed: Vec<ComputedRelation> = serde_json::from_str(computed)?;
     let overloads: Vec<Function> = serde_json::from_str(functions)?;
     let roles: Vec<RoleRow> = serde_json::from_str(roles)?;
@@ -228,10 +255,16 @@ pub(crate) fn assemble(generation: u64, answers: &[String; 6]) -> Result<SchemaC
     for function in overloads {
         functions.entry(function.name.clone()).or_default().push(function);
     }
-    let tables: HashMap<Name, Table> = tables.into_iter().map(TableRow::named).collect();
+    let mut tables: HashMap<Name, Table> = tables.into_iter().map(TableRow::named).collect();
+    for key in view::primary_keys(&views, &keys) {
+        if let Some(view) = tables.get_mut(&key.table) {
+            view.primary_key.clone_from(&key.columns);
+        }
+        keys.push(key);
+    }
     Ok(SchemaCache {
         generation,
-        relationships: derive(&foreign_keys, &keys, computed, |name| tables.contains_key(name)),
+        relationships: derive(&foreign_keys, &keys, &views, computed, |name| tables.contains_key(name)),
         tables,
         functions,
         roles: roles.into_iter().map(|row| (row.role, Role::of(row.settings))).collect(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Deserialize;
 
 use super::Name;
+use super::view::{self, View};
 
 /// Pairs of columns that must be equal: of the one side, of the other.
 pub(crate) type Pairs = Vec<(String, String)>;
@@ -77,6 +78,13 @@ pub(crate) struct ForeignKey {
     pub(crate) table: Name,
     pub(crate) target: Name,
     pub(crate) columns: Pairs,
+    /// The table's number in the catalog, the target's, and those of their columns.
+    pub(crate) oid: u32,
+    pub(crate) target_oid: u32,
+    pub(crate) numbers: Vec<(i16, i16)>,
+    /// Whether the columns are unique in the table; known once its keys are.
+    #[serde(skip)]
+    pub(crate) unique: bool,
 }
 
 impl ForeignKey {
@@ -91,6 +99,9 @@ pub(crate) struct Key {
     pub(crate) table: Name,
     pub(crate) primary: bool,
     pub(crate) columns: Vec<String>,
+    /// The table's number in the catalog, and those of the columns.
+    pub(crate) oid: u32,
+    pub(crate) numbers: Vec<i16>,
 }
 
 impl Key {
@@ -115,6 +126,7 @@ pub(crate) struct ComputedRelation {
 pub(crate) fn derive(
     foreign_keys: &[ForeignKey],
     keys: &[Key],
+    views: &[View],
     computed: Vec<ComputedRelation>,
     is_shown: impl Fn(&Name) -> bool,
 ) -> HashMap<Name, Vec<Relationship>> {
@@ -123,13 +135,16 @@ pub(crate) fn derive(
         keys_of.entry(&key.table).or_default().push(key);
     }
     let keys_of = |table: &Name| keys_of.get(table).map(Vec::as_slice).unwrap_or_default();
-    let mut all = Vec::new();
-    for foreign_key in foreign_keys {
-        let unique =
-            keys_of(&foreign_key.table).iter().any(|key| key.column_set() == foreign_key.own_columns());
-        all.extend(both_ways(foreign_key, unique));
-    }
-    all.extend(through_junctions(foreign_keys, |table| {
+    let is_unique = |foreign_key: &ForeignKey| {
+        keys_of(&foreign_key.table).iter().any(|key| key.column_set() == foreign_key.own_columns())
+    };
+    let mut foreign_keys: Vec<ForeignKey> = foreign_keys
+        .iter()
+        .map(|foreign_key| ForeignKey { unique: is_unique(foreign_key), ..foreign_key.clone() })
+        .collect();
+    foreign_keys.extend(view::foreign_keys(&foreign_keys, views, &is_shown));
+    let mut all: Vec<Relationship> = foreign_keys.iter().flat_map(both_ways).collect();
+    all.extend(through_junctions(&foreign_keys, |table| {
         keys_of(table).iter().find(|key| key.primary && is_shown(table)).copied()
     }));
 
@@ -153,8 +168,8 @@ pub(crate) fn derive(
 }
 
 /// The relationship that a foreign key makes, and its inverse.
-fn both_ways(foreign_key: &ForeignKey, unique: bool) -> [Relationship; 2] {
-    let ForeignKey { constraint, table, target, columns } = foreign_key.clone();
+fn both_ways(foreign_key: &ForeignKey) -> [Relationship; 2] {
+    let ForeignKey { constraint, table, target, columns, unique, .. } = foreign_key.clone();
     let inverse: Pairs = columns.iter().map(|(own, theirs)| (theirs.clone(), own.clone())).collect();
     let (forth, back) = if unique {
         (
@@ -231,11 +246,16 @@ mod tests {
             table: name(table),
             target: name(target),
             columns: vec![(column.to_owned(), "id".to_owned())],
+            oid: 0,
+            target_oid: 0,
+            numbers: Vec::new(),
+            unique: false,
         }
     }
 
     fn key(table: &str, primary: bool, columns: &[&str]) -> Key {
-        Key { table: name(table), primary, columns: columns.iter().map(|&c| c.to_owned()).collect() }
+        let columns = columns.iter().map(|&c| c.to_owned()).collect();
+        Key { table: name(table), primary, columns, oid: 0, numbers: Vec::new() }
     }
 
     fn kinds(found: &HashMap<Name, Vec<Relationship>>, source: &str, target: &str) -> Vec<&'static str> {
@@ -257,6 +277,7 @@ mod tests {
         let found = derive(
             &[foreign_key("todos", "user_id", "users")],
             &[key("users", true, &["id"])],
+            &[],
             vec![],
             |_| true,
         );
@@ -269,7 +290,7 @@ mod tests {
     fn a_unique_foreign_key_gives_one_to_one() {
         let keys = [key("profiles", false, &["user_id"])];
 
-        let found = derive(&[foreign_key("profiles", "user_id", "users")], &keys, vec![], |_| true);
+        let found = derive(&[foreign_key("profiles", "user_id", "users")], &keys, &[], vec![], |_| true);
 
         assert_eq!(kinds(&found, "profiles", "users"), ["o2o"]);
         assert_eq!(kinds(&found, "users", "profiles"), ["o2o"]);
@@ -279,8 +300,8 @@ mod tests {
     fn a_junction_counts_only_if_its_key_holds_both_foreign_keys() {
         let both = [foreign_key("members", "team_id", "teams"), foreign_key("members", "user_id", "users")];
 
-        let joined = derive(&both, &[key("members", true, &["team_id", "user_id"])], vec![], |_| true);
-        let apart = derive(&both, &[key("members", true, &["id"])], vec![], |_| true);
+        let joined = derive(&both, &[key("members", true, &["team_id", "user_id"])], &[], vec![], |_| true);
+        let apart = derive(&both, &[key("members", true, &["id"])], &[], vec![], |_| true);
 
         assert_eq!(kinds(&joined, "teams", "users"), ["m2m"]);
         assert_eq!(kinds(&joined, "users", "teams"), ["m2m"]);
@@ -291,7 +312,7 @@ mod tests {
     fn a_hidden_relation_is_no_junction() {
         let both = [foreign_key("members", "team_id", "teams"), foreign_key("members", "user_id", "users")];
 
-        let found = derive(&both, &[key("members", true, &["team_id", "user_id"])], vec![], |_| false);
+        let found = derive(&both, &[key("members", true, &["team_id", "user_id"])], &[], vec![], |_| false);
 
         assert!(kinds(&found, "teams", "users").is_empty());
     }
@@ -305,7 +326,7 @@ mod tests {
             to_one: false,
         };
 
-        let found = derive(&[foreign_key("todos", "user_id", "users")], &[], vec![computed], |_| true);
+        let found = derive(&[foreign_key("todos", "user_id", "users")], &[], &[], vec![computed], |_| true);
 
         assert_eq!(kinds(&found, "users", "todos"), ["computed"]);
         assert_eq!(kinds(&found, "todos", "users"), ["m2o"]);
