@@ -163,6 +163,45 @@ fn spread_columns_become_the_rows_own() {
 }
 
 #[test]
+fn spread_columns_of_many_rows_become_lists() {
+    run(async {
+        let (_app, service) = library().await;
+        for (path, expected) in [
+            // in one order for all columns, even by one that is not selected
+            (
+                "publishers?select=name,...books(titles:title,ids:id)&books.order=author.desc,title.desc&id=eq.1",
+                json!([{"name": "North", "titles": ["b", "a"], "ids": [2, 1]}]),
+            ),
+            ("publishers?select=name,...books(id)&id=eq.3", json!([{"name": "Empty", "id": []}])),
+            (
+                "publishers?select=...books(*)&id=eq.2",
+                json!([{"id": [3], "title": ["c"], "publisher": [2], "author": [2], "editor": [null]}]),
+            ),
+            (
+                "publishers?select=...books(title,...authors!author(writers:name),tags(name))&id=eq.2",
+                json!([{"title": ["c"], "writers": ["Bob"], "tags": [[]]}]),
+            ),
+            (
+                "authors?select=id,...books!author(...tags(colours:name))&id=eq.1\
+                 &books.order=id&books.tags.order=name",
+                json!([{"id": 1, "colours": [["blue", "red"], ["blue"]]}]),
+            ),
+            (
+                "publishers?select=name,...books!inner(title)&books.title=eq.a",
+                json!([{"name": "North", "title": ["a"]}]),
+            ),
+            ("publishers?select=name,...books(title)&books=is.null", json!([{"name": "Empty", "title": []}])),
+            (
+                "publishers?select=...books(title)&books.order=id.desc&books.limit=1&id=eq.1",
+                json!([{"title": ["b"]}]),
+            ),
+        ] {
+            assert_eq!(read(&service, path).await, expected, "{path}");
+        }
+    });
+}
+
+#[test]
 fn written_rows_come_back_with_what_is_related() {
     run(async {
         let (_app, service) = library().await;

@@ -59,6 +59,14 @@ pub(crate) struct PlannedOrder {
     pub(crate) nulls: Option<Nulls>,
 }
 
+impl PlannedOrder {
+    /// The same order by a column that holds what it orders by.
+    pub(crate) fn by_column(&self, column: String) -> PlannedOrder {
+        let field = PlannedField { column, path: Vec::new(), to_jsonb: false, to_tsvector: None };
+        PlannedOrder { relation: None, field, direction: self.direction, nulls: self.nulls }
+    }
+}
+
 /// Plans a field of `table`; one that the cache does not know is left for PostgreSQL to judge, because it may be a
 /// computed column.
 pub(crate) fn field(field: &Field, table: Option<&Table>) -> PlannedField {

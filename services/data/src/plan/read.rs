@@ -29,6 +29,8 @@ pub(crate) struct ReadPlan {
     pub(crate) order: Vec<PlannedOrder>,
     pub(crate) range: Range,
     pub(crate) embeds: Vec<Embed>,
+    /// Whether what the rows are ordered by is selected beside them, for the lists that they become.
+    pub(crate) keyed: bool,
 }
 
 /// Where rows come from.
@@ -59,7 +61,7 @@ pub(crate) struct Embed {
     /// The name in the statement.
     pub(crate) alias: String,
     pub(crate) join: Join,
-    /// Its columns are the parent's.
+    /// Its columns are the parent's: values of a relation to-one, lists of one to-many.
     pub(crate) spread: bool,
 }
 
@@ -72,7 +74,8 @@ pub(crate) fn of_relation(
 ) -> Result<ReadPlan> {
     let tree = tree::of(request, &name.name)?;
     let from = From::Relation { name: name.clone(), alias: None };
-    Planner { cache, settings, capped: true }.node(tree, from, name, name.clone(), Vec::new(), 0)
+    let place = Place { qualifier: name.clone(), joined_by: Vec::new(), depth: 0, in_lists: false };
+    Planner { cache, settings, capped: true }.node(tree, from, name, place)
 }
 
 /// Plans the rows of what was written to `relation`, or of what a function returned of it.
@@ -85,9 +88,21 @@ pub(crate) fn of_result(
     let tree = tree::of(request, &relation.name)?;
     let from = From::Relation { name: Name::bare(SOURCE), alias: Some(relation.name.clone()) };
     let qualifier = Name::bare(&*relation.name);
+    let place = Place { qualifier, joined_by: Vec::new(), depth: 0, in_lists: false };
     // the rows of a write are counted by its filters, those of a function by the project's limit
     let capped = request.target.action.is_call();
-    Planner { cache, settings, capped }.node(tree, from, relation, qualifier, Vec::new(), 0)
+    Planner { cache, settings, capped }.node(tree, from, relation, place)
+}
+
+/// Where a selection stands in the statement.
+struct Place {
+    /// What its columns are qualified with.
+    qualifier: Name,
+    /// What ties it to the parent.
+    joined_by: Vec<JoinPair>,
+    depth: usize,
+    /// Whether its columns become lists, in this relation or one that it is spread in.
+    in_lists: bool,
 }
 
 struct Planner<'a> {
@@ -98,22 +113,14 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     /// Plans a node whose rows are `relation`'s and come from `from`.
-    fn node(
-        &self,
-        node: Node,
-        from: From,
-        relation: &Name,
-        qualifier: Name,
-        joined_by: Vec<JoinPair>,
-        depth: usize,
-    ) -> Result<ReadPlan> {
+    fn node(&self, node: Node, from: From, relation: &Name, place: Place) -> Result<ReadPlan> {
         let table = self.cache.tables.get(relation);
         let columns: Vec<PlannedColumn> =
             node.columns.iter().map(|column| field::column(column, table)).collect();
         self.check_aggregates(&columns, node.spread)?;
         let mut embeds = Vec::new();
         for child in node.children {
-            embeds.push(self.embed(child, relation, &qualifier, depth + 1)?);
+            embeds.push(self.embed(child, relation, &place)?);
         }
         let conditions =
             node.conditions.iter().map(|logic| null_filters(field::logic(logic, table), &embeds)).collect();
@@ -123,8 +130,9 @@ impl Planner<'_> {
             .map(|term| related_order(field::order(term, table), &relation.name, &embeds))
             .collect::<Result<_>>()?;
         let range = if self.capped { node.range.at_most(self.settings.max_rows) } else { node.range };
-        let columns = expanded(columns, table);
-        Ok(ReadPlan { from, qualifier, columns, conditions, joined_by, order, range, embeds })
+        let columns = expanded(columns, table, place.in_lists);
+        let Place { qualifier, joined_by, .. } = place;
+        Ok(ReadPlan { from, qualifier, columns, conditions, joined_by, order, range, embeds, keyed: false })
     }
 
     fn check_aggregates(&self, columns: &[PlannedColumn], spread: bool) -> Result<()> {
@@ -142,21 +150,19 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn embed(&self, node: Node, parent: &Name, parent_qualifier: &Name, depth: usize) -> Result<Embed> {
+    fn embed(&self, node: Node, parent: &Name, above: &Place) -> Result<Embed> {
         let relationship = find(self.cache, parent, &node.name, node.hint.as_deref())?.clone();
-        let target = relationship.target.clone();
-        let (from, qualifier) = source(&relationship, parent_qualifier, depth);
-        let joined_by = join_pairs(&relationship, parent_qualifier, &qualifier);
+        let (target, depth) = (relationship.target.clone(), above.depth + 1);
+        let (from, qualifier) = source(&relationship, &above.qualifier, depth);
+        let joined_by = join_pairs(&relationship, &above.qualifier, &qualifier);
         let label = node.label().to_owned();
         let alias = format!("{}_{label}_{depth}", relationship.source.name);
         let join = node.join.unwrap_or(Join::Left);
         let spread = node.spread;
-        let plan = self.node(node, from, &target, qualifier, joined_by, depth)?;
-        if spread && !relationship.is_to_one() {
-            return Err(NOT_IMPLEMENTED
-                .error("Feature not implemented")
-                .with_details("Spreads of one-to-many and many-to-many relationships are not implemented."));
-        }
+        let spreads_lists = spread && !relationship.is_to_one();
+        let in_lists = spreads_lists || (spread && above.in_lists);
+        let plan = self.node(node, from, &target, Place { qualifier, joined_by, depth, in_lists })?;
+        let plan = ReadPlan { keyed: spreads_lists, ..plan };
         Ok(Embed { plan, relationship, label, alias, join, spread })
     }
 }
@@ -240,10 +246,11 @@ fn related_order(mut order: PlannedOrder, origin: &str, embeds: &[Embed]) -> Res
     Ok(order)
 }
 
-/// `*` beside an aggregate must be written out, because the rows are grouped by each column.
-fn expanded(columns: Vec<PlannedColumn>, table: Option<&Table>) -> Vec<PlannedColumn> {
+/// `*` beside an aggregate must be written out, because the rows are grouped by each column; and where each column
+/// becomes a list of its own.
+fn expanded(columns: Vec<PlannedColumn>, table: Option<&Table>, in_lists: bool) -> Vec<PlannedColumn> {
     let aggregates = columns.iter().any(|column| column.aggregate.is_some());
-    let Some(table) = table.filter(|_| aggregates) else { return columns };
+    let Some(table) = table.filter(|_| aggregates || in_lists) else { return columns };
     let mut expanded = Vec::new();
     for column in columns {
         if column.field.column == "*" && column.aggregate.is_none() {

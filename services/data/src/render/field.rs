@@ -111,16 +111,21 @@ fn cast(sql: &mut Sql, cast: Option<&Cast>, inner: impl FnOnce(&mut Sql)) {
     sql.push(" )");
 }
 
+/// What a term orders by.
+pub(crate) fn ordered_by(sql: &mut Sql, qualifier: &Name, term: &PlannedOrder) {
+    match &term.relation {
+        Some(alias) => field(sql, &Name::bare(&**alias), &term.field),
+        None => field(sql, qualifier, &term.field),
+    }
+}
+
 /// `ORDER BY …`, or nothing.
 pub(crate) fn order(sql: &mut Sql, qualifier: &Name, terms: &[PlannedOrder]) {
     if terms.is_empty() {
         return;
     }
     sql.push("ORDER BY ").list(terms, ", ", |sql, term| {
-        match &term.relation {
-            Some(alias) => field(sql, &Name::bare(&**alias), &term.field),
-            None => field(sql, qualifier, &term.field),
-        }
+        ordered_by(sql, qualifier, term);
         sql.push(match term.direction {
             Some(Direction::Ascending) => " ASC",
             Some(Direction::Descending) => " DESC",

@@ -13,6 +13,13 @@ use crate::schema::Name;
 pub(crate) fn rows(sql: &mut Sql, plan: &ReadPlan) {
     sql.push("SELECT ");
     selection(sql, plan);
+    if plan.keyed {
+        for (number, term) in plan.order.iter().enumerate() {
+            sql.push(", ");
+            field::ordered_by(sql, &plan.qualifier, term);
+            sql.push(" AS ").identifier(&order_key(number));
+        }
+    }
     from(sql, plan);
     for embed in &plan.embeds {
         lateral(sql, embed);
@@ -65,6 +72,11 @@ fn embedded(sql: &mut Sql, embed: &Embed) {
     sql.identifier(&embed.label);
 }
 
+/// The name of what rows are ordered by, where it is selected beside them.
+fn order_key(number: usize) -> String {
+    format!("pgrst_order_{number}")
+}
+
 /// The names of the columns that a spread relation gives to its parent.
 fn outputs(plan: &ReadPlan) -> Vec<String> {
     let columns =
@@ -72,6 +84,7 @@ fn outputs(plan: &ReadPlan) -> Vec<String> {
     let embeds = plan
         .embeds
         .iter()
+        .filter(|embed| embed.spread || !embed.plan.is_empty())
         .flat_map(|embed| if embed.spread { outputs(&embed.plan) } else { vec![embed.label.clone()] });
     columns.chain(embeds).collect()
 }
@@ -111,6 +124,9 @@ fn lateral(sql: &mut Sql, embed: &Embed) {
         return;
     }
     sql.push("SELECT json_agg(").identifier(&embed.alias).push(")::jsonb AS ").identifier(&embed.alias);
+    if embed.spread {
+        lists(sql, embed);
+    }
     sql.push(" FROM (");
     rows(sql, &embed.plan);
     sql.push(" ) AS ").identifier(&embed.alias).push(" ) AS ").identifier(&embed.alias).push(" ON ");
@@ -118,6 +134,18 @@ fn lateral(sql: &mut Sql, embed: &Embed) {
         sql.identifier(&embed.alias).push(" IS NOT NULL");
     } else {
         sql.push("TRUE");
+    }
+}
+
+/// Each column of a spread relation as a list, all in the order of its rows.
+fn lists(sql: &mut Sql, embed: &Embed) {
+    let alias = Name::bare(&*embed.alias);
+    let keys = embed.plan.order.iter().enumerate().map(|(number, term)| term.by_column(order_key(number)));
+    let keys: Vec<_> = keys.collect();
+    for name in outputs(&embed.plan) {
+        sql.push(", COALESCE(json_agg(").column(&alias, &name).push(" ");
+        field::order(sql, &alias, &keys);
+        sql.push("), '[]')::jsonb AS ").identifier(&name);
     }
 }
 
