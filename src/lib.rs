@@ -11,6 +11,8 @@ mod control;
 pub mod data_dir;
 #[cfg(feature = "platform")]
 mod default_project;
+#[cfg(feature = "data")]
+mod drop_in;
 pub mod exec_child;
 #[cfg(feature = "platform")]
 pub mod info;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base::error::{BAD_REQUEST, OrInternal};
+use base::error::OrInternal;
 use base::serve::{Listener, serve};
 use base::{Clock, Random, Result};
 use common::service::Tasks;
@@ -107,27 +107,6 @@ pub async fn run(role: Role, start: impl AsyncFnOnce(Dependencies) -> Result<com
     let listener = role.listener().await?;
     let service = start(role.dependencies(&tasks)?).await?;
     tracing::info!(service = service.name, "serving");
-    serve(listener, service.router, stop_signal(), GRACE).await;
-    tasks.stop().await;
-    Ok(())
-}
-
-/// Runs the data service in the place of PostgREST until SIGTERM.
-#[cfg(feature = "data")]
-pub async fn run_drop_in(drop_in: data::DropIn) -> Result<()> {
-    let tasks = Tasks::default();
-    let data::Lone { service, place } = drop_in.start(Metrics::default().recorder(), tasks.clone())?;
-    let listener = match &place {
-        data::Place::Unix(path) => Listener::unix(path).or_internal()?,
-        data::Place::Tcp(host, port) => {
-            let mut found = tokio::net::lookup_host((host.as_str(), *port)).await.or_internal()?;
-            let address = found.next().ok_or_else(|| BAD_REQUEST.error(format!("{host} has no address")))?;
-            Listener::tcp(address).await.or_internal()?
-        }
-    };
-    if let Some(address) = listener.local_addr() {
-        tracing::info!(%address, "serving");
-    }
     serve(listener, service.router, stop_signal(), GRACE).await;
     tasks.stop().await;
     Ok(())

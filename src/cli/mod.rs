@@ -168,7 +168,7 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         #[cfg(feature = "data")]
         Command::Data { role, drop_in, config } => match role.given() {
             Some(role) => crate::roles::run(role, async |deps| data::start(config, deps)).await,
-            None => crate::roles::run_drop_in(drop_in).await,
+            None => crate::drop_in::run(drop_in).await,
         },
         #[cfg(feature = "storage")]
         Command::Storage { role, config } => {

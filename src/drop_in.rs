@@ -1,0 +1,34 @@
+//! The data service in the place of PostgREST.
+
+use base::Result;
+use base::error::{BAD_REQUEST, OrInternal};
+use base::serve::{Listener, serve};
+use common::service::Tasks;
+use data::{DropIn, Lone, Place};
+
+use crate::roles::{GRACE, stop_signal};
+use crate::telemetry::Metrics;
+
+/// Runs it until SIGTERM.
+pub(crate) async fn run(drop_in: DropIn) -> Result<()> {
+    let tasks = Tasks::default();
+    let Lone { service, place } = drop_in.start(Metrics::default().recorder(), tasks.clone())?;
+    let listener = listener(&place).await?;
+    if let Some(address) = listener.local_addr() {
+        tracing::info!(%address, "serving");
+    }
+    serve(listener, service.router, stop_signal(), GRACE).await;
+    tasks.stop().await;
+    Ok(())
+}
+
+async fn listener(place: &Place) -> Result<Listener> {
+    match place {
+        Place::Unix(path) => Listener::unix(path).or_internal(),
+        Place::Tcp(host, port) => {
+            let mut found = tokio::net::lookup_host((host.as_str(), *port)).await.or_internal()?;
+            let address = found.next().ok_or_else(|| BAD_REQUEST.error(format!("{host} has no address")))?;
+            Listener::tcp(address).await.or_internal()
+        }
+    }
+}
