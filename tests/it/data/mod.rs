@@ -3,6 +3,7 @@
 mod embed;
 mod functions;
 mod read;
+mod representations;
 mod roles;
 mod schema;
 mod views;

@@ -5,7 +5,7 @@ use crate::request::filter::{Filter, Operation};
 use crate::request::logic::{Logic, LogicOperator};
 use crate::request::order::{Direction, Nulls, OrderTerm};
 use crate::request::select::{Aggregate, Cast, SelectColumn};
-use crate::schema::Table;
+use crate::schema::{Name, Table};
 
 /// A column, or a way into it.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub(crate) struct PlannedField {
     pub(crate) to_jsonb: bool,
     /// Whether it must be turned into a `tsvector`, and in which language.
     pub(crate) to_tsvector: Option<Option<String>>,
+    /// What reads the values that it is compared with.
+    pub(crate) read_by: Option<Name>,
 }
 
 /// A column to select.
@@ -27,6 +29,8 @@ pub(crate) struct PlannedColumn {
     pub(crate) cast: Option<Cast>,
     pub(crate) aggregate: Option<Aggregate>,
     pub(crate) aggregate_cast: Option<Cast>,
+    /// What writes its values for the answer.
+    pub(crate) shown_by: Option<Name>,
 }
 
 /// A condition.
@@ -62,7 +66,8 @@ pub(crate) struct PlannedOrder {
 impl PlannedOrder {
     /// The same order by a column that holds what it orders by.
     pub(crate) fn by_column(&self, column: String) -> PlannedOrder {
-        let field = PlannedField { column, path: Vec::new(), to_jsonb: false, to_tsvector: None };
+        let field =
+            PlannedField { column, path: Vec::new(), to_jsonb: false, to_tsvector: None, read_by: None };
         PlannedOrder { relation: None, field, direction: self.direction, nulls: self.nulls }
     }
 }
@@ -76,6 +81,7 @@ pub(crate) fn field(field: &Field, table: Option<&Table>) -> PlannedField {
         path: field.path.clone(),
         to_jsonb: !field.path.is_empty() && !column.is_some_and(|column| column.is_json()),
         to_tsvector: None,
+        read_by: column.filter(|_| field.path.is_empty()).and_then(|c| c.representation.from_text.clone()),
     }
 }
 
@@ -91,7 +97,15 @@ pub(crate) fn column(column: &SelectColumn, table: Option<&Table>) -> PlannedCol
         cast: column.cast.clone(),
         aggregate: column.aggregate,
         aggregate_cast: column.aggregate_cast.clone(),
+        shown_by: shown_by(column, table),
     }
+}
+
+/// What writes the values of a column that is selected as it is.
+fn shown_by(column: &SelectColumn, table: Option<&Table>) -> Option<Name> {
+    let is_plain = column.field.path.is_empty() && column.aggregate.is_none();
+    let known = table?.columns.get(&column.field.name).filter(|_| is_plain)?;
+    known.representation.to_json.clone()
 }
 
 /// The last key of a path; the column's name if the path has indexes alone.

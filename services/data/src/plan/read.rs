@@ -247,15 +247,19 @@ fn related_order(mut order: PlannedOrder, origin: &str, embeds: &[Embed]) -> Res
 }
 
 /// `*` beside an aggregate must be written out, because the rows are grouped by each column; and where each column
-/// becomes a list of its own.
+/// becomes a list of its own, or some are written in a way of their own.
 fn expanded(columns: Vec<PlannedColumn>, table: Option<&Table>, in_lists: bool) -> Vec<PlannedColumn> {
     let aggregates = columns.iter().any(|column| column.aggregate.is_some());
-    let Some(table) = table.filter(|_| aggregates || in_lists) else { return columns };
+    let is_written = |table: &&Table| {
+        aggregates || in_lists || table.columns.values().any(|column| column.representation.to_json.is_some())
+    };
+    let Some(table) = table.filter(is_written) else { return columns };
     let mut expanded = Vec::new();
     for column in columns {
         if column.field.column == "*" && column.aggregate.is_none() {
-            expanded.extend(table.columns.keys().map(|name| PlannedColumn {
-                field: field::PlannedField { column: name.clone(), ..column.field.clone() },
+            expanded.extend(table.columns.values().map(|known| PlannedColumn {
+                field: field::PlannedField { column: known.name.clone(), ..column.field.clone() },
+                shown_by: known.representation.to_json.clone(),
                 ..column.clone()
             }));
         } else {

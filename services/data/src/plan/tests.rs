@@ -25,6 +25,7 @@ fn table(relation: &str, key: &[&str], columns: &[(&str, &str)]) -> (Name, Table
             default,
             max_length: None,
             labels: Vec::new(),
+            representation: Default::default(),
         };
         (column.name.clone(), column)
     });

@@ -81,7 +81,12 @@ fn source<'a>(document: &'a bytes::Bytes, parameters: &'a [Parameter]) -> Source
         is_object,
         fields: parameters
             .iter()
-            .map(|parameter| Field { name: &parameter.name, type_name: &parameter.cast, default: None })
+            .map(|parameter| Field {
+                name: &parameter.name,
+                type_name: Some(&parameter.cast),
+                read_by: None,
+                default: None,
+            })
             .collect(),
         defaults: false,
         one: true,

@@ -20,7 +20,7 @@ pub(crate) fn condition(
         Condition::Filter { field: filtered, negated, operation: operator } => {
             sql.push(if *negated { "NOT " } else { "" });
             field(sql, qualifier, filtered);
-            operation(sql, operator);
+            operation(sql, operator, filtered.read_by.as_ref());
         }
         Condition::Many { negated, junction, parts } => {
             sql.push(if *negated { "NOT (" } else { "(" });
@@ -51,27 +51,42 @@ pub(crate) fn join(sql: &mut Sql, pair: &JoinPair) {
     sql.column(&pair.left.0, &pair.left.1).push(" = ").column(&pair.right.0, &pair.right.1);
 }
 
-fn operation(sql: &mut Sql, operation: &Operation) {
+/// A value to compare with, as its function reads it if it has one.
+fn value<'a>(sql: &'a mut Sql, text: String, read_by: Option<&Name>) -> &'a mut Sql {
+    match read_by {
+        Some(function) => sql.name(function).push("(").bind(text).push(")"),
+        None => sql.bind(text),
+    }
+}
+
+fn operation(sql: &mut Sql, operation: &Operation, read_by: Option<&Name>) {
     match operation {
-        Operation::Compare(operator, value) => {
-            sql.push(comparison(*operator)).bind(value.clone());
+        Operation::Compare(operator, text) => {
+            value(sql.push(comparison(*operator)), text.clone(), read_by);
         }
-        Operation::Quantified(operator, quantifier, value) => {
+        Operation::Quantified(operator, quantifier, text) => {
             sql.push(quantifiable(*operator));
-            let value = if matches!(operator, Quantifiable::Like | Quantifiable::CaselessLike) {
-                value.replace('*', "%")
-            } else {
-                value.clone()
+            // a pattern is no value of the column's type
+            let (text, read_by) = match operator {
+                Quantifiable::Like | Quantifiable::CaselessLike => (text.replace('*', "%"), None),
+                Quantifiable::Match | Quantifiable::CaselessMatch => (text.clone(), None),
+                _ => (text.clone(), read_by),
             };
             match quantifier {
-                None => sql.bind(value),
-                Some(Quantifier::Any) => sql.push("ANY(").bind(value).push(")"),
-                Some(Quantifier::All) => sql.push("ALL(").bind(value).push(")"),
+                None => value(sql, text, read_by),
+                Some(Quantifier::Any) => sql.push("ANY(").bind(text).push(")"),
+                Some(Quantifier::All) => sql.push("ALL(").bind(text).push(")"),
             };
         }
         // one array instead of a list: the text is the same for any number of elements, and none is possible
         Operation::In(elements) if elements.len() == 1 && elements[0].is_empty() => {
             sql.push(" = ANY('{}')");
+        }
+        Operation::In(elements) if read_by.is_some() => {
+            sql.push(" = ANY (ARRAY[").list(elements, ", ", |sql, element| {
+                value(sql, element.clone(), read_by);
+            });
+            sql.push("])");
         }
         Operation::In(elements) => {
             sql.push(" = ANY (").bind(array(elements.iter().map(String::as_str))).push(")");
@@ -85,8 +100,8 @@ fn operation(sql: &mut Sql, operation: &Operation) {
                 IsValue::Unknown => " IS UNKNOWN",
             });
         }
-        Operation::IsDistinct(value) => {
-            sql.push(" IS DISTINCT FROM ").bind(value.clone());
+        Operation::IsDistinct(text) => {
+            value(sql.push(" IS DISTINCT FROM "), text.clone(), read_by);
         }
         Operation::Search(kind, language, query) => {
             sql.push(search(*kind)).push("(");

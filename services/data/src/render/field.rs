@@ -73,7 +73,14 @@ fn path(sql: &mut Sql, qualifier: &Name, field: &PlannedField) {
 /// A selected column: aggregate, casts and alias around its field.
 pub(crate) fn column(sql: &mut Sql, qualifier: &Name, column: &PlannedColumn) {
     let inner = |sql: &mut Sql| {
-        cast(sql, column.cast.as_ref(), |sql| field(sql, qualifier, &column.field));
+        cast(sql, column.cast.as_ref(), |sql| match &column.shown_by {
+            Some(function) => {
+                sql.name(function).push("(");
+                field(sql, qualifier, &column.field);
+                sql.push(")");
+            }
+            None => field(sql, qualifier, &column.field),
+        });
     };
     match column.aggregate {
         None => inner(sql),
@@ -83,8 +90,10 @@ pub(crate) fn column(sql: &mut Sql, qualifier: &Name, column: &PlannedColumn) {
             sql.push(")");
         }),
     }
-    if let Some(alias) = &column.alias {
-        sql.push(" AS ").identifier(alias);
+    // what a function makes of a column keeps its name
+    let name = column.alias.as_ref().or(column.shown_by.as_ref().map(|_| &column.field.column));
+    if let Some(name) = name {
+        sql.push(" AS ").identifier(name);
     }
 }
 

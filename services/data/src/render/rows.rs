@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::sql::Sql;
-use crate::schema::CatalogText;
+use crate::schema::{CatalogText, Name};
 
 /// A document and what to take of each of its rows.
 pub(crate) struct Source<'a> {
@@ -22,7 +22,10 @@ pub(crate) struct Source<'a> {
 /// One key of a row.
 pub(crate) struct Field<'a> {
     pub(crate) name: &'a str,
-    pub(crate) type_name: &'a CatalogText,
+    /// `None` for a value that a function reads out of JSON.
+    pub(crate) type_name: Option<&'a CatalogText>,
+    /// What reads it.
+    pub(crate) read_by: Option<&'a Name>,
     pub(crate) default: Option<&'a CatalogText>,
 }
 
@@ -40,7 +43,15 @@ pub(crate) fn from(sql: &mut Sql, source: &Source<'_>) {
     } else {
         "pgrst_payload.json_data"
     };
-    sql.push("LATERAL (SELECT ").identifiers(source.fields.iter().map(|field| field.name)).push(" FROM ");
+    sql.push("LATERAL (SELECT ").list(&source.fields, ", ", |sql, field| {
+        match field.read_by {
+            Some(function) => {
+                sql.name(function).push("(").identifier(field.name).push(") AS ").identifier(field.name)
+            }
+            None => sql.identifier(field.name),
+        };
+    });
+    sql.push(" FROM ");
     if source.fields.is_empty() {
         keyless(sql, source, document);
     } else {
@@ -51,7 +62,11 @@ pub(crate) fn from(sql: &mut Sql, source: &Source<'_>) {
             (true, false) => "jsonb_to_recordset(",
         });
         sql.push(document).push(") AS _(").list(&source.fields, ", ", |sql, field| {
-            sql.identifier(field.name).push(" ").catalog(field.type_name);
+            sql.identifier(field.name).push(" ");
+            match field.type_name {
+                Some(type_name) => sql.catalog(type_name),
+                None => sql.push("json"),
+            };
         });
         sql.push(if source.one { ") LIMIT 1" } else { ") " });
     }

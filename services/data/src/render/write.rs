@@ -119,7 +119,8 @@ fn source(rows: &Rows) -> Source<'_> {
             .iter()
             .map(|column| Field {
                 name: &column.name,
-                type_name: &column.input_type,
+                type_name: Some(&column.input_type).filter(|_| column.representation.from_json.is_none()),
+                read_by: column.representation.from_json.as_ref(),
                 default: column.default.as_ref(),
             })
             .collect(),

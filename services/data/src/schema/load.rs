@@ -32,6 +32,20 @@ WITH RECURSIVE resolved (oid, base) AS (
     JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
     JOIN pg_namespace AS n ON n.oid = s.relnamespace
     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+), representations AS (
+    SELECT CASE WHEN source.typtype = 'd' THEN source.oid ELSE target.oid END AS domain,
+        json_object_agg(
+            CASE WHEN source.typtype = 'd' THEN 'to_json' ELSE 'from_' || source.typname END,
+            json_build_object('schema', n.nspname, 'name', p.proname)) AS functions
+    FROM pg_cast AS c
+    JOIN pg_type AS source ON source.oid = c.castsource
+    JOIN pg_type AS target ON target.oid = c.casttarget
+    JOIN pg_proc AS p ON p.oid = c.castfunc
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE c.castcontext = 'i' AND (
+        (source.typtype = 'd' AND target.oid = 'json'::regtype)
+        OR (target.typtype = 'd' AND source.oid IN ('json'::regtype, 'text'::regtype)))
+    GROUP BY 1
 ), columns AS (
     SELECT a.attrelid, json_agg(json_build_object(
         'name', a.attname,
@@ -44,7 +58,8 @@ WITH RECURSIVE resolved (oid, base) AS (
             WHEN a.attidentity = '' AND a.attgenerated = '' THEN coalesce(pg_get_expr(f.adbin, f.adrelid), t.typdefault)
         END,
         'max_length', CASE WHEN a.atttypid IN ('bpchar'::regtype, 'varchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
-        'labels', coalesce(l.labels, '[]')
+        'labels', coalesce(l.labels, '[]'),
+        'representation', coalesce(r.functions, '{}')
     ) ORDER BY a.attnum) AS columns
     FROM pg_attribute AS a
     JOIN pg_class AS c ON c.oid = a.attrelid
@@ -53,6 +68,7 @@ WITH RECURSIVE resolved (oid, base) AS (
     LEFT JOIN domain_base AS d ON d.oid = a.atttypid
     LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     LEFT JOIN identities AS i ON i.refobjid = a.attrelid AND i.refobjsubid = a.attnum
+    LEFT JOIN representations AS r ON r.domain = a.atttypid
     LEFT JOIN labels AS l ON l.enumtypid = coalesce(d.base, a.atttypid)
     WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
       AND NOT c.relispartition AND n.nspname = ANY ($1)

@@ -37,6 +37,20 @@ pub(crate) struct Column {
     /// The labels of an enum, in order.
     #[serde(default)]
     pub(crate) labels: Vec<String>,
+    #[serde(default)]
+    pub(crate) representation: Representation,
+}
+
+/// How values of a domain look outside, by the functions of its implicit casts; as its base type where there is none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Representation {
+    /// Writes one as JSON.
+    pub(crate) to_json: Option<Name>,
+    /// Reads one out of a body.
+    pub(crate) from_json: Option<Name>,
+    /// Reads one out of a filter.
+    pub(crate) from_text: Option<Name>,
 }
 
 impl Column {
