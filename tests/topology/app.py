@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 import time
+import uuid
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,7 +16,8 @@ class App:
 
     def __init__(self, url: str, anon_key: str, service_role_key: str):
         self.address, self.anon, self.service = urlsplit(url).netloc, anon_key, service_role_key
-        answer = self.send("POST", "/auth/v1/signup", {"email": "warm@example.com", "password": PASSWORD})
+        email = f"{uuid.uuid4()}@example.com"
+        answer = self.send("POST", "/auth/v1/signup", {"email": email, "password": PASSWORD})
         self.token = json.loads(answer[1])["access_token"]
 
     def send(self, method: str, path: str, body: dict | None = None, token: str = "") -> tuple[int, bytes]:
