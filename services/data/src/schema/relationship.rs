@@ -143,7 +143,9 @@ pub(crate) fn derive(
         .map(|foreign_key| ForeignKey { unique: is_unique(foreign_key), ..foreign_key.clone() })
         .collect();
     foreign_keys.extend(view::foreign_keys(&foreign_keys, views, &is_shown));
-    let mut all: Vec<Relationship> = foreign_keys.iter().flat_map(both_ways).collect();
+    // lists before single rows: of several that are meant, they are told in this order
+    let (forth, back): (Vec<_>, Vec<_>) = foreign_keys.iter().map(both_ways).unzip();
+    let mut all = [back, forth].concat();
     all.extend(through_junctions(&foreign_keys, |table| {
         keys_of(table).iter().find(|key| key.primary && is_shown(table)).copied()
     }));
@@ -168,7 +170,7 @@ pub(crate) fn derive(
 }
 
 /// The relationship that a foreign key makes, and its inverse.
-fn both_ways(foreign_key: &ForeignKey) -> [Relationship; 2] {
+fn both_ways(foreign_key: &ForeignKey) -> (Relationship, Relationship) {
     let ForeignKey { constraint, table, target, columns, unique, .. } = foreign_key.clone();
     let inverse: Pairs = columns.iter().map(|(own, theirs)| (theirs.clone(), own.clone())).collect();
     let (forth, back) = if unique {
@@ -182,10 +184,10 @@ fn both_ways(foreign_key: &ForeignKey) -> [Relationship; 2] {
             Cardinality::OneToMany { constraint, columns: inverse },
         )
     };
-    [
+    (
         Relationship { source: table.clone(), target: target.clone(), cardinality: forth },
         Relationship { source: target, target: table, cardinality: back },
-    ]
+    )
 }
 
 /// Many-to-many: each pair of foreign keys of one table that lie within its primary key.
@@ -211,7 +213,13 @@ fn through_junctions<'a>(
         }
     }
     // the catalog's order decides nothing, but equal databases shall give equal caches
-    found.sort_by(|a, b| (&a.source, &a.target).cmp(&(&b.source, &b.target)));
+    let through = |relationship: &Relationship| match &relationship.cardinality {
+        Cardinality::ManyToMany(Junction { table, source_constraint, target_constraint, .. }) => {
+            Some((table.clone(), source_constraint.clone(), target_constraint.clone()))
+        }
+        _ => None,
+    };
+    found.sort_by_cached_key(|found| (found.source.clone(), found.target.clone(), through(found)));
     found
 }
 
