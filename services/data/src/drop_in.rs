@@ -1,5 +1,6 @@
 //! In the place of the `postgrest` binary: its configuration file and its `PGRST_*` variables, one project, nobody else.
 
+mod cors;
 mod file;
 mod options;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
 use base::error::{BAD_REQUEST, OrInternal};
 use base::{Clock, Random, Result};
 use common::project::{Document, ProjectRef};
@@ -75,7 +77,10 @@ impl DropIn {
             Some(address) => Place::Tcp(address.ip().to_string(), address.port()),
             None => options.place,
         };
-        Ok(Lone { service: serve(Arc::new(data), projects, &deps), place })
+        let mut service = serve(Arc::new(data), projects, &deps);
+        let origins = cors::Origins(options.allowed_origins);
+        service.router = service.router.layer(from_fn_with_state(origins, cors::answer));
+        Ok(Lone { service, place })
     }
 
     fn options(&self) -> Result<Options> {

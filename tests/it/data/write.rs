@@ -86,6 +86,28 @@ fn many_rows_are_inserted_together_in_any_format() {
 }
 
 #[test]
+fn rows_of_a_table_are_inserted_as_text_of_their_columns() {
+    run(async {
+        let (_app, service) = people().await;
+        let insert = |query: &str, csv: &'static str| {
+            let call = service.post(&rest(&format!("people?select=id,name,email{query}")));
+            call.header("content-type", "text/csv").header("prefer", REPRESENTATION).body(csv)
+        };
+
+        let made =
+            insert("", "id,name,email\n3,\"c, \"\"d\"\"\",NULL\n4,,e@example.com\n").send().await.expect(201);
+        assert_eq!(
+            made.json(),
+            json!([{"id": 3, "name": "c, \"d\"", "email": null}, {"id": 4, "name": "", "email": "e@example.com"}])
+        );
+        let chosen = insert("&columns=id,name", "id,name,email\n5,f,no\n").send().await.expect(201);
+        assert_eq!(chosen.json(), json!([{"id": 5, "name": "f", "email": null}]));
+        assert_refused(&insert("", "id,name\n6\n").send().await, 400, "PGRST102");
+        assert_refused(&insert("", "id,name\nx,y\n").send().await, 400, "22P02");
+    });
+}
+
+#[test]
 fn rows_that_are_there_are_merged_or_left_as_they_are() {
     run(async {
         let (_app, service) = people().await;

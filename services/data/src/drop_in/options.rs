@@ -16,7 +16,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
 use crate::settings::{Settings, TransactionEnd};
 
 /// The options that are followed.
-const FOLLOWED: [&str; 22] = [
+const FOLLOWED: [&str; 23] = [
     "db-aggregates-enabled",
     "db-anon-role",
     "db-extra-search-path",
@@ -31,6 +31,7 @@ const FOLLOWED: [&str; 22] = [
     "db-uri",
     "jwt-secret",
     "jwt-secret-is-base64",
+    "server-cors-allowed-origins",
     "server-host",
     "server-port",
     "server-unix-socket",
@@ -74,6 +75,8 @@ pub(crate) struct Options {
     pub(crate) settings: Settings,
     pub(crate) budget: Budget,
     pub(crate) place: Place,
+    /// Pages that may read answers; all if empty.
+    pub(crate) allowed_origins: Vec<String>,
     /// Options that are not followed.
     pub(crate) ignored: Vec<String>,
 }
@@ -98,6 +101,7 @@ impl Options {
             settings: all.settings()?,
             budget: all.budget()?,
             place: all.place()?,
+            allowed_origins: all.list("server-cors-allowed-origins").unwrap_or_default(),
             ignored,
         })
     }

@@ -1,5 +1,6 @@
 //! The body: which columns or arguments it holds. Its bytes go to PostgreSQL as they came.
 
+mod csv;
 mod depth;
 mod keys;
 
@@ -54,6 +55,10 @@ pub(crate) fn read(
     debug_assert_eq!(is_call, matches!(target.resource, Resource::Function(_)));
     match content_type {
         MediaType::Json => json(bytes, columns, is_call),
+        MediaType::Csv => {
+            let (json, names) = csv::rows(&bytes)?;
+            Ok(Body { payload: Payload::Json(json), columns: columns.cloned().unwrap_or(names) })
+        }
         MediaType::UrlEncoded => form(&bytes, is_call),
         MediaType::Text | MediaType::Xml | MediaType::OctetStream if is_call => {
             Ok(Body { payload: Payload::Raw(bytes), columns: BTreeSet::new() })
