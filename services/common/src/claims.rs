@@ -131,6 +131,12 @@ fn key_for(
         let by_gateway = keys.gateway.as_ref().is_some_and(|gateway| named(&gateway));
         return Ok((key, expected, by_gateway));
     }
+    // a key without an id is meant by no id: a project's own keys all have one
+    let nameless = |jwk: &&Jwk| jwk.common.key_id.is_none() && algorithm_of(jwk) == Some(algorithm);
+    if let Some(jwk) = keys.public.iter().find(nameless) {
+        let key = DecodingKey::from_jwk(jwk).map_err(|_| TokenError::NoSuitableKey)?;
+        return Ok((key, algorithm, false));
+    }
     match &keys.shared {
         Some(secret) if algorithm == Algorithm::HS256 => {
             Ok((DecodingKey::from_secret(secret.expose().as_bytes()), Algorithm::HS256, false))

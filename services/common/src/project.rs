@@ -186,6 +186,13 @@ pub struct Keys {
     pub api: Vec<ApiKey>,
 }
 
+impl Keys {
+    /// Whether there is any key that a caller's token could be checked with.
+    pub fn prove_callers(&self) -> bool {
+        !self.public.is_empty() || self.shared.is_some() || self.gateway.is_some()
+    }
+}
+
 /// An ES256 private key with its id.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SigningKey {

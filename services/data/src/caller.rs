@@ -9,6 +9,7 @@ use http::header::AUTHORIZATION;
 use serde_json::Value;
 
 use crate::Data;
+use crate::error::NO_SECRET;
 use crate::error::token::{anonymous_refused, rejected, session_ended};
 use crate::execute::{Active, ended};
 
@@ -18,7 +19,7 @@ const LEEWAY: i64 = 30;
 /// The caller of a request.
 ///
 /// Errors: PGRST301 and PGRST303 for a token that proves nothing, or whose session has ended; PGRST302 without one where
-/// there is no anonymous role.
+/// there is no anonymous role; PGRST300 where no key could prove one.
 pub(crate) async fn identify(
     headers: &HeaderMap,
     project: &Document,
@@ -30,10 +31,18 @@ pub(crate) async fn identify(
         let role = anonymous.ok_or_else(anonymous_refused)?;
         return Ok(Caller { role: role.to_owned(), claims: Claims::new(), token: None });
     };
+    if !project.keys.prove_callers() {
+        return Err(NO_SECRET.error("Server lacks JWT secret"));
+    }
     let claims = verify(token, project, data.clock.unix(), LEEWAY)
         .map_err(|error| rejected(&error, token.is_empty()))?;
     if !is_audience(claims.get("aud")) {
         return Err(rejected(&TokenError::Claim("aud"), false));
+    }
+    if let Some(wanted) = &active.settings().jwt_aud
+        && !is_for(claims.get("aud"), wanted)
+    {
+        return Err(rejected(&TokenError::Foreign, false));
     }
     let ask = async |session| ended::ask(active.lease().await?, session).await;
     if let Some(revocations) = &data.revocations
@@ -51,7 +60,16 @@ fn bare_scheme(headers: &HeaderMap) -> Option<&str> {
     value.trim().eq_ignore_ascii_case("bearer").then_some("")
 }
 
-/// Whether an audience has the type it must have (RFC 7519 §4.1.3). Which one it is does not matter here.
+/// Whether a token that says whom it is for is for `wanted`.
+fn is_for(aud: Option<&Value>, wanted: &str) -> bool {
+    match aud {
+        Some(Value::String(aud)) => aud == wanted,
+        Some(Value::Array(all)) => all.is_empty() || all.iter().any(|aud| aud == wanted),
+        _ => true,
+    }
+}
+
+/// Whether an audience has the type it must have (RFC 7519 §4.1.3).
 fn is_audience(aud: Option<&Value>) -> bool {
     match aud {
         None | Some(Value::Null | Value::String(_)) => true,
@@ -73,6 +91,17 @@ mod tests {
 
         assert_eq!(bare_scheme(&headers), Some(""));
         assert_eq!(bare_scheme(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_token_for_somebody_else_is_told_by_its_audience() {
+        for mine in [json!("me"), json!(["you", "me"]), json!([]), json!(null)] {
+            assert!(is_for(Some(&mine), "me"), "{mine}");
+        }
+        assert!(is_for(None, "me"));
+        for other in [json!("you"), json!(""), json!(["you"])] {
+            assert!(!is_for(Some(&other), "me"), "{other}");
+        }
     }
 
     #[test]

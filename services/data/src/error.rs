@@ -77,6 +77,8 @@ pub(crate) const AMBIGUOUS_FUNCTION: Code = Code::new(300, "PGRST203");
 pub(crate) const NO_COLUMN: Code = Code::new(400, "PGRST204");
 /// No such table or view.
 pub(crate) const NO_TABLE: Code = Code::new(404, "PGRST205");
+/// There is no key that a token could be checked with.
+pub(crate) const NO_SECRET: Code = Code::new(500, "PGRST300");
 /// The token cannot be read or its signature is not good.
 pub(crate) const TOKEN: Code = Code::new(401, "PGRST301");
 /// No token, where nobody may be anonymous.

@@ -16,6 +16,8 @@ pub struct Settings {
     pub max_rows: Option<u64>,
     /// The role of callers without a token; none if there may be no such callers.
     pub anon_role: Option<String>,
+    /// Whom tokens must be for, if they say it; anybody if none.
+    pub jwt_aud: Option<String>,
     /// Whether `select` may aggregate.
     pub aggregates_enabled: bool,
     /// A function, as `schema.name`, that runs in each transaction before its statement.
@@ -36,6 +38,7 @@ impl Default for Settings {
             extra_search_path: owned(&["public", "extensions"]),
             max_rows: Some(1000),
             anon_role: Some("anon".to_owned()),
+            jwt_aud: None,
             aggregates_enabled: false,
             pre_request: None,
             tx_end: TransactionEnd::default(),

@@ -118,3 +118,26 @@ fn settings_carry_the_effective_role_and_leave_out_cookies_and_our_headers() {
         ]
     );
 }
+
+#[test]
+fn a_token_without_a_key_id_is_checked_with_a_key_without_one() {
+    // RFC 7515, appendix A.3
+    let token = "eyJhbGciOiJFUzI1NiJ9.\
+                 eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+                 DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let verified = |id: Option<&str>| {
+        let mut key = json!({
+            "kty": "EC", "crv": "P-256", "alg": "ES256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
+        });
+        if let Some(id) = id {
+            key["kid"] = json!(id);
+        }
+        let mut project = project("secret");
+        project.keys = Keys { public: vec![serde_json::from_value(key).unwrap()], ..Keys::default() };
+        verify(token, &project, 1_300_819_379, 0)
+    };
+
+    assert_eq!(verified(None).unwrap()["iss"], "joe");
+    assert_eq!(verified(Some("k")), Err(TokenError::NoSuitableKey));
+}

@@ -16,7 +16,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
 use crate::settings::{Settings, TransactionEnd};
 
 /// The options that are followed.
-const FOLLOWED: [&str; 23] = [
+const FOLLOWED: [&str; 24] = [
     "db-aggregates-enabled",
     "db-anon-role",
     "db-extra-search-path",
@@ -29,6 +29,7 @@ const FOLLOWED: [&str; 23] = [
     "db-schemas",
     "db-tx-end",
     "db-uri",
+    "jwt-aud",
     "jwt-secret",
     "jwt-secret-is-base64",
     "server-cors-allowed-origins",
@@ -174,6 +175,7 @@ impl Given {
             max_rows: self.number("db-max-rows")?,
             aggregates_enabled: self.truth("db-aggregates-enabled")?.unwrap_or(false),
             anon_role: self.text("db-anon-role").map(str::to_owned),
+            jwt_aud: self.text("jwt-aud").map(str::to_owned),
             pre_request: self.text("db-pre-request").map(str::to_owned),
             tx_end,
             hoisted_tx_settings: self.list("db-hoisted-tx-settings").unwrap_or(defaults.hoisted_tx_settings),
