@@ -4,7 +4,7 @@
 //! target list says which column of which relation it shows, through subqueries, joins and common table expressions
 //! (`markTargetListOrigins`, src/backend/parser/parse_target.c).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -66,6 +66,11 @@ fn table_of(mut origin: Origin, targets: &HashMap<u32, Vec<Target>>) -> Option<O
 }
 
 impl View {
+    /// The tables that it shows columns of.
+    fn tables(&self) -> BTreeSet<u32> {
+        self.columns.keys().map(|(table, _)| *table).collect()
+    }
+
     /// The columns that show those of a key, in the key's order: once for each way. None if any is missing.
     fn ways(&self, table: u32, numbers: impl IntoIterator<Item = i16>) -> Vec<Vec<String>> {
         let mut ways = vec![Vec::new()];
@@ -82,10 +87,14 @@ impl View {
 
 /// The primary keys of views: those of the tables whose keys they show whole.
 pub(crate) fn primary_keys(views: &[View], keys: &[Key]) -> Vec<Key> {
+    let primary = keys.iter().enumerate().filter(|(_, key)| key.primary);
+    let primary: HashMap<u32, (usize, &Key)> = primary.map(|(at, key)| (key.oid, (at, key))).collect();
     let mut found = Vec::new();
     for view in views {
+        let mut shown: Vec<_> = view.tables().iter().filter_map(|table| primary.get(table)).collect();
+        shown.sort_by_key(|(at, _)| *at);
         let mut columns: Vec<String> = Vec::new();
-        for key in keys.iter().filter(|key| key.primary) {
+        for (_, key) in shown {
             let way = view.ways(key.oid, key.numbers.iter().copied()).into_iter().next();
             columns.extend(
                 way.into_iter().flatten().filter(|column| !columns.contains(column)).collect::<Vec<_>>(),
@@ -104,7 +113,12 @@ pub(crate) fn foreign_keys(
     views: &[View],
     is_shown: impl Fn(&Name) -> bool,
 ) -> Vec<ForeignKey> {
-    let views: Vec<&View> = views.iter().filter(|view| is_shown(&view.name)).collect();
+    let mut showing: HashMap<u32, Vec<&View>> = HashMap::new();
+    for view in views.iter().filter(|view| is_shown(&view.name)) {
+        for table in view.tables() {
+            showing.entry(table).or_default().push(view);
+        }
+    }
     let mut found = Vec::new();
     for key in foreign_keys {
         let (own, theirs): (Vec<i16>, Vec<i16>) = key.numbers.iter().copied().unzip();
@@ -112,7 +126,7 @@ pub(crate) fn foreign_keys(
         let sides =
             |oid: u32, numbers: &[i16], table: &Name, names: Vec<String>| -> Vec<(Name, Vec<String>)> {
                 let itself = is_shown(table).then(|| (table.clone(), names));
-                let shown = views.iter().flat_map(|view| {
+                let shown = showing.get(&oid).into_iter().flatten().flat_map(|view| {
                     view.ways(oid, numbers.iter().copied()).into_iter().map(|way| (view.name.clone(), way))
                 });
                 itself.into_iter().chain(shown).collect()
