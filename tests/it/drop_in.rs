@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use base::{Body, Request, header};
 use common::Outbound;
-use http::StatusCode;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
@@ -38,17 +38,23 @@ impl Lone {
     }
 
     async fn get(&self, path: &str, token: Option<&str>) -> (StatusCode, Value) {
+        let (status, _, body) = self.answer(path, token).await;
+        (status, body)
+    }
+
+    async fn answer(&self, path: &str, token: Option<&str>) -> (StatusCode, HeaderMap, Value) {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = format!("http://data.mesh{path}").parse().unwrap();
+        request.headers_mut().insert("x-trace", "t-1".parse().unwrap());
         // whatever a stranger says of projects
         request.headers_mut().insert(header::PROJECT, "another".parse().unwrap());
         if let Some(token) = token {
             request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
         }
         let answer = self.1.send(request).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap_or_default())
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status, parts.headers, serde_json::from_slice(&body).unwrap_or_default())
     }
 }
 
@@ -98,6 +104,38 @@ fn a_file_and_variables_are_enough() {
         let closed = Lone::start(&file, &socket, &[("PGRST_DB_ANON_ROLE", ""), ("NAMED", "here")]);
         let (status, body) = closed.get("/notes", None).await;
         assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &json!("PGRST302")));
+    });
+}
+
+#[test]
+fn what_it_tells_of_itself_is_as_the_file_says() {
+    run(async {
+        let (app, folder) = (App::with(SCHEMA).await, folder());
+        let (file, socket) = (folder.path().join("postgrest.conf"), folder.path().join("data.sock"));
+        let url = app.login("data").await.url();
+        let text = format!(
+            "db-uri = \"{}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\nserver-unix-socket = \"{}\"\n\
+             client-error-verbosity = \"minimal\"\nserver-trace-header = \"X-Trace\"\nserver-timing-enabled = true\n",
+            url.expose(),
+            socket.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let lone = Lone::start(&file, &socket, &[]);
+
+        let (status, headers, _) = lone.answer("/notes", None).await;
+        let timing = headers["server-timing"].to_str().unwrap();
+        let stages: Vec<&str> = timing.split(", ").filter_map(|stage| stage.split(";dur=").next()).collect();
+        assert_eq!(
+            (status, &*stages),
+            (StatusCode::OK, &["jwt", "parse", "plan", "transaction", "response"][..])
+        );
+        assert_eq!(headers["x-trace"], "t-1");
+
+        let (status, headers, body) = lone.answer("/note", None).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        let brief =
+            json!({"code": "PGRST205", "message": "Could not find the table 'api.note' in the schema cache"});
+        assert_eq!((&headers["x-trace"], body), (&"t-1".parse().unwrap(), brief));
     });
 }
 

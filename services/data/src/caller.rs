@@ -1,8 +1,10 @@
 //! Who calls: the verified token's role and claims, or the anonymous role.
 
-use base::{Result, Secret};
+use std::sync::Arc;
+
+use base::Secret;
 use common::Caller;
-use common::claims::{Claims, TokenError, bearer, verify};
+use common::claims::{Claims, TokenError, bearer, check_times, prove};
 use common::project::Document;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -25,7 +27,7 @@ pub(crate) async fn identify(
     project: &Document,
     active: &Active,
     data: &Data,
-) -> Result<Caller> {
+) -> base::Result<Caller> {
     let anonymous = active.settings().anon_role.as_deref();
     let Some(token) = bearer(headers).or_else(|| bare_scheme(headers)) else {
         let role = anonymous.ok_or_else(anonymous_refused)?;
@@ -34,8 +36,11 @@ pub(crate) async fn identify(
     if !project.keys.prove_callers() {
         return Err(NO_SECRET.error("Server lacks JWT secret"));
     }
-    let claims = verify(token, project, data.clock.unix(), LEEWAY)
-        .map_err(|error| rejected(&error, token.is_empty()))?;
+    let claims = proven(token, project, active).await.and_then(|claims| {
+        check_times(&claims, data.clock.unix(), LEEWAY)?;
+        Ok(claims)
+    });
+    let claims = claims.map_err(|error| rejected(&error, token.is_empty()))?;
     if !is_audience(claims.get("aud")) {
         return Err(rejected(&TokenError::Claim("aud"), false));
     }
@@ -51,7 +56,18 @@ pub(crate) async fn identify(
         return Err(session_ended());
     }
     let role = claims.get("role").and_then(Value::as_str).or(anonymous).ok_or_else(anonymous_refused)?;
-    Ok(Caller { role: role.to_owned(), claims, token: Some(Secret::new(token)) })
+    let (role, claims) = (role.to_owned(), Claims::clone(&claims));
+    Ok(Caller { role, claims, token: Some(Secret::new(token)) })
+}
+
+/// The claims of a token that is good but for the time: as they were found before, if they were.
+async fn proven(token: &str, project: &Document, active: &Active) -> Result<Arc<Claims>, TokenError> {
+    if let Some(claims) = active.proven().get(token).await {
+        return Ok(claims);
+    }
+    let claims = Arc::new(prove(token, project)?);
+    active.proven().insert(token.to_owned(), claims.clone()).await;
+    Ok(claims)
 }
 
 /// The empty token of a header that names the scheme alone: HTTP drops the space that an empty token leaves.

@@ -1,5 +1,7 @@
 //! The description of a project's own schema: OpenAPI 2.0, as PostgREST gives it, of what the caller may use.
 
+mod parameters;
+mod paths;
 mod types;
 
 use std::collections::HashSet;
@@ -12,9 +14,21 @@ use serde_json::{Map, Value, json};
 
 use crate::error::envelope::{VARIES_BY, internal};
 use crate::error::media_type;
-use crate::request::{Action, ApiRequest, MediaType};
+use crate::media::MediaType;
+use crate::request::{Action, ApiRequest};
 use crate::respond::headless;
-use crate::schema::{Function, SchemaCache, Table, Volatility};
+use crate::schema::{Function, SchemaCache, Table};
+use crate::settings::{OpenApiMode, Settings};
+
+/// What answers are written as, and bodies read.
+const PRODUCED: [&str; 4] = [
+    "application/json",
+    "application/vnd.pgrst.object+json;nulls=stripped",
+    "application/vnd.pgrst.object+json",
+    "text/csv",
+];
+/// Where the protocol is explained.
+const PROTOCOL: &str = "https://postgrest.org/en/v16/references/api.html";
 
 /// What the caller may see, by name.
 #[derive(Deserialize)]
@@ -31,19 +45,18 @@ pub(crate) fn answer(
     headers: &HeaderMap,
     request: &ApiRequest,
     cache: &SchemaCache,
+    settings: &Settings,
     visible: &[u8],
 ) -> Result<Response> {
     let takes =
         |accepted: &MediaType| matches!(accepted, MediaType::Any | MediaType::Json | MediaType::OpenApi);
     if !request.accept.iter().any(takes) {
-        let accepted: Vec<String> =
-            request.accept.iter().map(|accepted| accepted.name().to_owned()).collect();
-        return Err(media_type(&accepted));
+        return Err(media_type(&request.accept.iter().map(MediaType::to_string).collect::<Vec<_>>()));
     }
     let visible: Visible = serde_json::from_slice(visible).map_err(internal)?;
     let body = match request.target.action {
         Action::Inspect { head: true } => headless(),
-        _ => Body::from(of_schema(headers, &request.schema, cache, &visible).to_string()),
+        _ => Body::from(of_schema(headers, &request.schema, cache, &visible, settings).to_string()),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -57,114 +70,81 @@ pub(crate) fn answer(
     Ok(response)
 }
 
-fn of_schema(headers: &HeaderMap, schema: &str, cache: &SchemaCache, visible: &Visible) -> Value {
+fn of_schema(
+    headers: &HeaderMap,
+    schema: &str,
+    cache: &SchemaCache,
+    visible: &Visible,
+    settings: &Settings,
+) -> Value {
+    let all = settings.openapi_mode == OpenApiMode::IgnorePrivileges;
     let mut tables: Vec<&Table> = cache
         .tables
         .values()
-        .filter(|table| table.name.schema == schema && visible.tables.contains(&table.name.name))
+        .filter(|table| table.name.schema == schema && (all || visible.tables.contains(&table.name.name)))
         .collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     let mut functions: Vec<&Function> = cache
         .functions
         .values()
         .filter_map(|overloads| overloads.first())
-        .filter(|function| function.name.schema == schema && visible.functions.contains(&function.name.name))
+        .filter(|function| function.name.schema == schema)
+        .filter(|function| all || visible.functions.contains(&function.name.name))
         .collect();
     functions.sort_by(|a, b| a.name.cmp(&b.name));
 
     let mut paths = Map::new();
-    paths.insert("/".to_owned(), json!({"get": operation("Introspection", "This document", &[], "OK")}));
+    paths.insert("/".to_owned(), paths::root());
     for table in &tables {
-        paths.insert(format!("/{}", table.name.name), of_table(table));
+        paths.insert(format!("/{}", table.name.name), paths::of_table(table));
     }
     for function in &functions {
-        paths.insert(format!("/rpc/{}", function.name.name), of_function(function));
+        paths.insert(format!("/rpc/{}", function.name.name), paths::of_function(function));
     }
     let definitions: Map<String, Value> =
-        tables.iter().map(|table| (table.name.name.clone(), types::definition(table))).collect();
+        tables.iter().map(|table| (table.name.name.clone(), types::definition(table, cache))).collect();
     let (title, description) = titled(visible.description.as_deref());
     let mut document = json!({
         "swagger": "2.0",
-        "info": {"title": title, "description": description, "version": env!("CARGO_PKG_VERSION")},
+        "info": {
+            "title": title.unwrap_or("Data API"),
+            "description": description.unwrap_or("The tables and functions of this database"),
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "externalDocs": {"description": "The protocol's documentation", "url": PROTOCOL},
         "basePath": "/",
-        "consumes": ["application/json", "application/vnd.pgrst.object+json"],
-        "produces": ["application/json", "application/vnd.pgrst.object+json", "text/csv"],
+        "consumes": PRODUCED,
+        "produces": PRODUCED,
         "paths": paths,
         "definitions": definitions,
+        "parameters": parameters::all(&tables),
     });
-    if let Some((scheme, host)) = origin(headers) {
-        document["schemes"] = json!([scheme]);
-        document["host"] = json!(host);
+    place(&mut document, headers, settings);
+    if settings.openapi_security_active {
+        document["security"] = json!([{"JWT": []}]);
+        document["securityDefinitions"] = json!({"JWT": {
+            "type": "apiKey", "in": "header", "name": "Authorization",
+            "description": "Add the token prepending \"Bearer \" (without quotes) to it",
+        }});
     }
     document
 }
 
-/// The schema's comment: its first line is the title, what follows the description.
-fn titled(comment: Option<&str>) -> (&str, &str) {
-    let comment = comment.unwrap_or_default().trim();
-    let (title, description) = comment.split_once('\n').unwrap_or((comment, ""));
-    let title = if title.is_empty() { "Data API" } else { title };
-    (title, description.trim())
+/// A comment's first line, and what follows it.
+fn titled(comment: Option<&str>) -> (Option<&str>, Option<&str>) {
+    let Some(comment) = comment else { return (None, None) };
+    let (title, rest) = comment.split_once('\n').unwrap_or((comment, ""));
+    let rest = rest.trim_start_matches('\n');
+    (Some(title), (!rest.is_empty()).then_some(rest))
 }
 
-fn origin(headers: &HeaderMap) -> Option<(&str, &str)> {
-    headers.get(base::header::ORIGIN)?.to_str().ok()?.split_once("://")
-}
-
-fn of_table(table: &Table) -> Value {
-    let name = &table.name.name;
-    let description = table.description.as_deref().unwrap_or_default();
-    let row = json!({"$ref": format!("#/definitions/{name}")});
-    let filters: Vec<Value> = table.columns.values().map(types::filter).collect();
-    let body = json!({"in": "body", "name": name, "schema": row});
-    let mut methods = Map::new();
-    let mut reading = filters.clone();
-    reading.extend(["select", "order", "limit", "offset"].map(query));
-    let mut read = operation(name, description, &reading, "OK");
-    read["responses"]["200"]["schema"] = json!({"type": "array", "items": row});
-    methods.insert("get".to_owned(), read);
-    if table.insertable {
-        let parameters = [body.clone(), query("select"), query("columns"), query("on_conflict")];
-        methods.insert("post".to_owned(), operation(name, description, &parameters, "Created"));
-    }
-    if table.updatable {
-        let mut parameters = filters.clone();
-        parameters.push(body);
-        methods.insert("patch".to_owned(), operation(name, description, &parameters, "No Content"));
-    }
-    if table.deletable {
-        methods.insert("delete".to_owned(), operation(name, description, &filters, "No Content"));
-    }
-    Value::Object(methods)
-}
-
-fn of_function(function: &Function) -> Value {
-    let tag = format!("(rpc) {}", function.name.name);
-    let description = function.description.as_deref().unwrap_or_default();
-    let body = json!({"in": "body", "name": "args", "required": true, "schema": types::arguments(function)});
-    let mut methods = Map::new();
-    methods.insert("post".to_owned(), operation(&tag, description, &[body], "OK"));
-    if function.volatility != Volatility::Volatile {
-        let arguments: Vec<Value> = function.parameters.iter().map(types::argument).collect();
-        methods.insert("get".to_owned(), operation(&tag, description, &arguments, "OK"));
-    }
-    Value::Object(methods)
-}
-
-fn operation(tag: &str, description: &str, parameters: &[Value], outcome: &str) -> Value {
-    let status = match outcome {
-        "Created" => "201",
-        "No Content" => "204",
-        _ => "200",
-    };
-    json!({
-        "tags": [tag],
-        "summary": description,
-        "parameters": parameters,
-        "responses": {status: {"description": outcome}},
-    })
-}
-
-fn query(name: &str) -> Value {
-    json!({"in": "query", "name": name, "type": "string"})
+/// Where the API is: as the settings say, else where the gateway was asked.
+fn place(document: &mut Value, headers: &HeaderMap, settings: &Settings) {
+    let asked = || headers.get(base::header::ORIGIN)?.to_str().ok();
+    let Some(url) = settings.openapi_url.as_deref().or_else(asked) else { return };
+    let Some((scheme, rest)) = url.split_once("://") else { return };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    document["schemes"] = json!([scheme]);
+    document["host"] = json!(host);
+    document["basePath"] = json!(format!("/{path}"));
 }

@@ -3,6 +3,7 @@
 mod cors;
 mod file;
 mod options;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use common::record::Recorder;
 use common::service::Tasks;
 use common::{Dependencies, Outbound, Projects, Service};
 
+use crate::error::envelope;
 use crate::{Data, serve};
 use options::Options;
 pub use options::Place;
@@ -77,9 +79,13 @@ impl DropIn {
             Some(address) => Place::Tcp(address.ip().to_string(), address.port()),
             None => options.place,
         };
-        let mut service = serve(Arc::new(data), projects, &deps);
+        let write = if options.brief_errors { envelope::write_brief } else { envelope::write };
+        let mut service = serve(Arc::new(data), projects, &deps, write);
         let origins = cors::Origins(options.allowed_origins);
         service.router = service.router.layer(from_fn_with_state(origins, cors::answer));
+        if let Some(name) = options.trace_header {
+            service.router = service.router.layer(from_fn_with_state(name, trace::echo));
+        }
         Ok(Lone { service, place })
     }
 

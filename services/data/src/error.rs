@@ -61,6 +61,8 @@ pub(crate) const AGGREGATES: Code = Code::new(400, "PGRST123");
 pub(crate) const MAX_AFFECTED: Code = Code::new(400, "PGRST124");
 /// No such path.
 pub(crate) const PATH: Code = Code::new(404, "PGRST125");
+/// The root describes nothing.
+pub(crate) const ROOT_DISABLED: Code = Code::new(404, "PGRST126");
 /// A feature that this API does not have.
 pub(crate) const NOT_IMPLEMENTED: Code = Code::new(400, "PGRST127");
 /// `max-affected` on a function that returns one value.

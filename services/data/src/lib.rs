@@ -11,6 +11,7 @@ mod document;
 mod drop_in;
 mod error;
 mod execute;
+mod media;
 mod pipeline;
 mod plan;
 mod render;
@@ -19,13 +20,15 @@ mod respond;
 mod routes;
 mod schema;
 mod settings;
+mod timing;
 
 use std::sync::Arc;
 
-use base::Clock;
+use base::{Clock, Error, Response};
 use common::db::Budget;
 use common::service::{Envelope, onion};
 use common::{Dependencies, Projects, Revocations, Service};
+use http::HeaderMap;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -49,7 +52,7 @@ pub fn start(config: Config, deps: Dependencies) -> base::Result<Service> {
     let projects = Projects::start(deps.outbound.clone(), deps.state_dir.clone(), &deps.tasks);
     let revocations = Revocations::new(deps.outbound.clone(), deps.tasks.clone());
     let data = Data::new(projects.clone(), config.budget(), config.max_body_bytes, Some(revocations), &deps);
-    Ok(serve(Arc::new(data), projects, &deps))
+    Ok(serve(Arc::new(data), projects, &deps, error::envelope::write))
 }
 
 impl Data {
@@ -65,8 +68,13 @@ impl Data {
     }
 }
 
-fn serve(data: Arc<Data>, projects: Projects, deps: &Dependencies) -> Service {
-    let envelope = Envelope { write: error::envelope::write };
+fn serve(
+    data: Arc<Data>,
+    projects: Projects,
+    deps: &Dependencies,
+    write: fn(&Error, &HeaderMap) -> Response,
+) -> Service {
+    let envelope = Envelope { write };
     onion("data", router().with_state(data), Some(projects), deps, envelope)
 }
 

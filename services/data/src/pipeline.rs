@@ -13,35 +13,47 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::Data;
 use crate::caller::identify;
 use crate::document;
-use crate::error::{self, missing};
+use crate::error::{self, ROOT_DISABLED, missing};
 use crate::execute::session::Session;
 use crate::execute::{Active, Outcome, Transaction, transaction};
 use crate::plan::plan;
-use crate::request::{self, ApiRequest};
+use crate::request::{self, ApiRequest, Resource};
 use crate::respond::{describe, respond};
 use crate::schema::SchemaCache;
+use crate::settings::OpenApiMode;
+use crate::timing::Timing;
 
 /// Answers a request about a relation or function.
 pub(crate) async fn answer(data: &Data, project: &Document, request: Request) -> Result<Response> {
-    let call = Call::of(data, project, request).await?;
-    let (plan, schema) =
-        call.with_schema(|request, schema| plan(request, schema, call.active.settings())).await?;
-    let outcome = call.run(call.session(&schema).transaction(&plan)).await?;
-    respond(&call.request, &plan, outcome)
+    Call::of(data, project, request).await?.answer().await
 }
 
 /// Answers `OPTIONS`.
 pub(crate) async fn options(data: &Data, project: &Document, request: Request) -> Result<Response> {
     let call = Call::of(data, project, request).await?;
-    Ok(call.with_schema(describe::answer).await?.0)
+    let answer = call.with_schema(describe::answer).await?.0;
+    Ok(call.timing.tell(answer))
 }
 
-/// Answers a request for the description of the schema.
+/// Answers a request for the description of the schema; a project may have a function that does.
+///
+/// Errors: PGRST126 if the project describes nothing.
 pub(crate) async fn inspect(data: &Data, project: &Document, request: Request) -> Result<Response> {
-    let call = Call::of(data, project, request).await?;
+    let mut call = Call::of(data, project, request).await?;
+    let active = call.active.clone();
+    let settings = active.settings();
+    if call.request.target.resource != Resource::Root {
+        return call.answer().await;
+    }
+    if settings.openapi_mode == OpenApiMode::Disabled {
+        return Err(ROOT_DISABLED.error("Root endpoint metadata is disabled"));
+    }
     let schema = call.active.schema().await?;
+    call.timing.ends("plan");
     let visible = call.run(call.session(&schema).visibility()).await?;
-    document::answer(&call.parts.headers, &call.request, &schema, &visible.body)
+    call.timing.ends("transaction");
+    let answer = document::answer(&call.parts.headers, &call.request, &schema, settings, &visible.body)?;
+    Ok(call.timing.tell(answer))
 }
 
 /// A request that was read, and whose caller is known.
@@ -51,6 +63,7 @@ struct Call<'a> {
     caller: Caller,
     request: ApiRequest,
     active: Arc<Active>,
+    timing: Timing,
 }
 
 impl<'a> Call<'a> {
@@ -58,10 +71,24 @@ impl<'a> Call<'a> {
     async fn of(data: &'a Data, project: &Document, request: Request) -> Result<Call<'a>> {
         let (parts, body) = request.into_parts();
         let active = data.actives.of(project).await?;
+        let mut timing = Timing::start(active.settings().server_timing_enabled);
         let caller = identify(&parts.headers, project, &active, data).await?;
+        timing.ends("jwt");
         let body = read(body, data.max_body_bytes).await?;
         let request = request::parse(&parts, body, active.settings())?;
-        Ok(Call { data, parts, caller, request, active })
+        timing.ends("parse");
+        Ok(Call { data, parts, caller, request, active, timing })
+    }
+
+    async fn answer(mut self) -> Result<Response> {
+        let (plan, schema) =
+            self.with_schema(|request, schema| plan(request, schema, self.active.settings())).await?;
+        let transaction = self.session(&schema).transaction(&plan);
+        self.timing.ends("plan");
+        let outcome = self.run(transaction).await?;
+        self.timing.ends("transaction");
+        let answer = respond(&self.request, &plan, outcome)?;
+        Ok(self.timing.tell(answer))
     }
 
     /// What `look` finds in the schema; if it misses a name, once more in a fresh one.

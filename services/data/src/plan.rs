@@ -5,6 +5,7 @@ pub(crate) mod embed;
 pub(crate) mod field;
 pub(crate) mod negotiate;
 pub(crate) mod read;
+pub(crate) mod spread;
 pub(crate) mod tree;
 pub(crate) mod write;
 
@@ -17,7 +18,7 @@ use crate::schema::{Function, Name, SchemaCache, Volatility};
 use crate::settings::Settings;
 
 pub(crate) use call::CallPlan;
-pub(crate) use negotiate::Format;
+pub(crate) use negotiate::{Format, Offer};
 pub(crate) use read::ReadPlan;
 pub(crate) use write::WritePlan;
 
@@ -56,6 +57,7 @@ pub(crate) fn plan(request: &ApiRequest, cache: &SchemaCache, settings: &Setting
         Resource::Root => return Err(missing::table(cache, &Name::new(&*request.schema, ""))),
     };
     refuse_unknown_preferences(request)?;
+    refuse_passed_aliases(request, settings)?;
     Ok(plan)
 }
 
@@ -67,23 +69,24 @@ fn relation(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &S
     } else {
         read::of_relation(request, name, cache, settings)?
     };
-    let format = negotiate::format(request, None)?;
+    let offer = Offer { handlers: &cache.handlers, target: name, plans: settings.plan_enabled };
+    let format = offer.choose(request)?;
     if !is_write {
+        let format = format.without_body_if(request.target.action.is_head());
         return Ok(Plan { operation: Operation::Read(name.clone()), read, format, read_only: true });
     }
     let write = write::plan(request, table, &read)?;
-    let format = if request.preferences.returns == Some(Return::Representation) {
-        format
-    } else {
-        format.without_body()
-    };
+    let format = format.without_body_if(request.preferences.returns != Some(Return::Representation));
     Ok(Plan { operation: Operation::Write(write), read, format, read_only: false })
 }
 
 fn call(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &Settings) -> Result<Plan> {
     let function = call::find(request, name, cache)?;
-    let read = read::of_result(request, &function.row_relation(), cache, settings)?;
-    let format = negotiate::format(request, Some(function))?;
+    let relation = function.row_relation();
+    let read = read::of_result(request, &relation, cache, settings)?;
+    let offer = Offer { handlers: &cache.handlers, target: &relation, plans: settings.plan_enabled };
+    let format = offer.choose(request)?;
+    let format = format.without_body_if(request.target.action.is_head() || function.returns_void());
     if request.preferences.enforced_maximum().is_some() && !function.returns.set {
         return Err(MAX_AFFECTED_FUNCTION.error(
             "Function must return SETOF or TABLE when max-affected preference is used with handling=strict",
@@ -102,6 +105,13 @@ fn refuse_unknown_preferences(request: &ApiRequest) -> Result<()> {
     Err(PREFERENCES
         .error("Invalid preferences given with handling=strict")
         .with_details(format!("Invalid preferences: {}", preferences.unknown.join(", "))))
+}
+
+fn refuse_passed_aliases(request: &ApiRequest, settings: &Settings) -> Result<()> {
+    match request.query.passed_aliases().first() {
+        Some((name, alias)) if !settings.legacy_target_names => Err(tree::passed_alias(name, alias)),
+        _ => Ok(()),
+    }
 }
 
 impl Plan {

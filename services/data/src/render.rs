@@ -3,7 +3,8 @@
 //! Nothing of a request becomes SQL text but names, which are quoted; every value is bound. The shapes are
 //! PostgREST's, because `EXPLAIN` and the spacing of JSON make them visible.
 
-pub(crate) mod call;
+mod body;
+mod call;
 pub(crate) mod condition;
 pub(crate) mod field;
 pub(crate) mod rows;

@@ -1,10 +1,10 @@
 //! Parse: from an HTTP request to what it asks for. Pure; nothing here knows the database.
 
+pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod field;
 pub(crate) mod filter;
 pub(crate) mod logic;
-pub(crate) mod media;
 pub(crate) mod order;
 pub(crate) mod preferences;
 pub(crate) mod profile;
@@ -19,9 +19,9 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use crate::error::PUT_LIMIT;
+use crate::media::MediaType;
 use crate::settings::Settings;
 pub(crate) use body::{Body, Payload};
-pub(crate) use media::MediaType;
 pub(crate) use preferences::Preferences;
 pub(crate) use query::Query;
 pub(crate) use range::Range;
@@ -54,21 +54,21 @@ pub(crate) struct ApiRequest {
 ///
 /// Errors: the codes from PGRST100 to PGRST125 that concern the request alone.
 pub(crate) fn parse(parts: &Parts, body: Bytes, settings: &Settings) -> Result<ApiRequest> {
-    let target = Target::of(&parts.method, parts.uri.path())?;
+    let target = Target::of(&parts.method, parts.uri.path())?.at_root(settings.root_function.as_deref());
     let (schema, names_schema) = profile::schema(&parts.method, &parts.headers, &settings.schemas)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default(), target.action.takes_arguments())?;
     let range = range::requested(&parts.method, &parts.headers, &query)?;
     if target.action == Action::Upsert && !range.is_all() {
         return Err(PUT_LIMIT.error("limit/offset querystring parameters are not allowed for PUT"));
     }
-    let content_type = media::content_type(&parts.headers);
+    let content_type = accept::content_type(&parts.headers);
     let body = body::read(body, &content_type, query.columns.as_ref(), &target)?;
     Ok(ApiRequest {
         schema,
         names_schema,
         range,
         preferences: Preferences::parse(&parts.headers, settings.tx_end.may_be_overridden()),
-        accept: media::accepted(&parts.headers),
+        accept: accept::accepted(&parts.headers),
         content_type,
         body,
         query,

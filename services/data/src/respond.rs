@@ -10,7 +10,7 @@ use std::convert::Infallible;
 
 use base::{Body, Response, Result};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, VARY, WARNING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::error::envelope::{VARIES_BY, internal};
@@ -40,14 +40,25 @@ pub(crate) fn respond(request: &ApiRequest, plan: &Plan, outcome: Outcome) -> Re
     let set_status = overrides::status(outcome.status.as_deref())?;
     let set_headers = overrides::headers(outcome.headers.as_deref())?;
     let mut answer = match &plan.operation {
+        _ if plan.format.media_type.explain().is_some() => of_plan(request, plan, outcome)?,
         Operation::Read(name) => read::answer(request, plan, name, outcome)?,
         Operation::Write(write) => write::answer(request, plan, write, outcome)?,
         Operation::Call(call) => call::answer(request, plan, &call.function, outcome)?,
     };
     answer.is_head = request.target.action.is_head();
     answer.status = set_status.unwrap_or(answer.status);
+    for (name, alias) in request.query.passed_aliases() {
+        answer.warn(name, alias);
+    }
     overrides::apply(&mut answer.headers, set_headers);
     Ok(answer.into_response())
+}
+
+/// How the database would go about it, instead of the answer.
+fn of_plan(request: &ApiRequest, plan: &Plan, outcome: Outcome) -> Result<Answer> {
+    let mut answer = Answer::new(StatusCode::OK);
+    answer.with_body(outcome.body, &plan.format, request)?;
+    Ok(answer)
 }
 
 impl Answer {
@@ -64,6 +75,19 @@ impl Answer {
         let value = value.try_into().map_err(internal)?;
         self.headers.insert(HeaderName::from_static(name), value);
         Ok(())
+    }
+
+    /// Warns of a name that will mean nothing one day (RFC 7234 §5.5: 299 is a lasting warning).
+    fn warn(&mut self, name: &str, alias: &str) {
+        let warning = format!(
+            "299 meshbase \"Embedded resource was referenced by relation name even though it has an alias. This is \
+             deprecated and will stop working in a future release. Update `{name}` to `{alias}` in query string filters, \
+             orders or limits.\""
+        );
+        // a name that no header may hold goes without
+        if let Ok(warning) = HeaderValue::from_bytes(warning.as_bytes()) {
+            self.headers.append(WARNING, warning);
+        }
     }
 
     /// Sets the body, its type, and which schema it is of.

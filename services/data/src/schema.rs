@@ -1,6 +1,7 @@
 //! What a project's database offers: relations, relationships, functions, roles. Loaded whole, never changed.
 
 pub(crate) mod function;
+pub(crate) mod handler;
 pub(crate) mod load;
 pub(crate) mod relationship;
 pub(crate) mod role;
@@ -13,6 +14,7 @@ use std::fmt;
 use serde::Deserialize;
 
 pub(crate) use function::{Function, Parameter, Volatility};
+pub(crate) use handler::{Handler, Handlers};
 pub(crate) use relationship::{Cardinality, Junction, Relationship};
 pub(crate) use role::Role;
 pub(crate) use table::{Column, Table};
@@ -73,6 +75,8 @@ pub(crate) struct SchemaCache {
     pub(crate) relationships: HashMap<Name, Vec<Relationship>>,
     /// Functions of the exposed schemas, the overloads of one name together.
     pub(crate) functions: HashMap<Name, Vec<Function>>,
+    /// What writes other media types.
+    pub(crate) handlers: Handlers,
     /// Roles with settings of their own.
     pub(crate) roles: HashMap<String, Role>,
 }

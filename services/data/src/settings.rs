@@ -20,6 +20,22 @@ pub struct Settings {
     pub jwt_aud: Option<String>,
     /// Whether `select` may aggregate.
     pub aggregates_enabled: bool,
+    /// Whether `Accept: application/vnd.pgrst.plan` shows how PostgreSQL would go about a request.
+    pub plan_enabled: bool,
+    /// Whether `Server-Timing` says how long each stage of a request took.
+    pub server_timing_enabled: bool,
+    /// Whether filters, orders and limits may name an embedded relation that has an alias.
+    pub legacy_target_names: bool,
+    /// Verified tokens that are remembered until they expire.
+    pub jwt_cache_max_entries: u64,
+    /// Whether the root describes the schema, and to whom what.
+    pub openapi_mode: OpenApiMode,
+    /// Whether the description says that a token is wanted.
+    pub openapi_security_active: bool,
+    /// Where the description says that the API is; where the gateway was asked if none.
+    pub openapi_url: Option<String>,
+    /// A function of the first schema that answers at the root instead.
+    pub root_function: Option<String>,
     /// A function, as `schema.name`, that runs in each transaction before its statement.
     pub pre_request: Option<String>,
     /// How transactions end, and whether `Prefer: tx=` may decide otherwise.
@@ -40,6 +56,14 @@ impl Default for Settings {
             anon_role: Some("anon".to_owned()),
             jwt_aud: None,
             aggregates_enabled: false,
+            plan_enabled: false,
+            server_timing_enabled: false,
+            legacy_target_names: true,
+            jwt_cache_max_entries: 1000,
+            openapi_mode: OpenApiMode::default(),
+            openapi_security_active: false,
+            openapi_url: None,
+            root_function: None,
             pre_request: None,
             tx_end: TransactionEnd::default(),
             hoisted_tx_settings: owned(&[
@@ -50,6 +74,19 @@ impl Default for Settings {
             app_settings: BTreeMap::new(),
         }
     }
+}
+
+/// What the root describes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenApiMode {
+    /// What the caller may use.
+    #[default]
+    FollowPrivileges,
+    /// Everything.
+    IgnorePrivileges,
+    /// Nothing.
+    Disabled,
 }
 
 /// How a transaction ends when nothing failed.

@@ -227,3 +227,23 @@ fn embedded_lists_are_as_short_as_the_project_allows() {
         assert_eq!(found, json!([{"books": [{"id": 1}]}]));
     });
 }
+
+#[test]
+fn who_passes_an_alias_by_is_warned_and_refused_if_the_project_wants_it() {
+    run(async {
+        let passing = rest("publishers?select=b:books(id)&id=eq.1&books.order=id.desc&books.limit=1");
+        let aliased = rest("publishers?select=b:books(id)&id=eq.1&b.order=id.desc&b.limit=1");
+        let (_app, service) = library().await;
+        let warned = service.get(&passing).send().await.expect(200);
+        assert_eq!(warned.json(), json!([{"b": [{"id": 2}]}]));
+        assert!(warned.header("warning").contains("Update `books` to `b`"), "{}", warned.header("warning"));
+        assert_eq!(service.get(&aliased).send().await.expect(200).header("warning"), "");
+
+        let (app, service) = library().await;
+        app.settings("data", json!({"legacy_target_names": false})).await;
+        let refused = service.get(&passing).send().await;
+        assert_refused(&refused, 400, "PGRST108");
+        assert_eq!(refused.json()["hint"], "Change 'books' to 'b' in filters, orders or limits.");
+        service.get(&aliased).send().await.expect(200);
+    });
+}

@@ -1,7 +1,10 @@
 //! The database REST API, as its clients meet it.
 
+mod aggregates;
+mod document;
 mod embed;
 mod functions;
+mod media;
 mod read;
 mod representations;
 mod roles;

@@ -258,3 +258,13 @@ fn what_is_checked_at_the_end_is_checked_before_the_answer() {
         assert_eq!(read(&service, "pets").await, json!([{"id": 7, "owner": 1}]));
     });
 }
+
+#[test]
+fn a_table_without_a_key_has_nothing_to_merge_with() {
+    run(async {
+        let app = App::with("create table public.log (line text)").await;
+        let merged = app.service().post(&rest("log")).json(json!([{"line": "a"}]));
+        merged.header("prefer", "resolution=merge-duplicates").send().await.expect(201);
+        assert_eq!(app.value("select count(*) from public.log").await, json!(1));
+    });
+}

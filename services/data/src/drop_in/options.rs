@@ -11,36 +11,46 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::db::Budget;
 use common::project::{Endpoint, Keys};
+use http::HeaderName;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
 
-use crate::settings::{Settings, TransactionEnd};
+use crate::settings::{OpenApiMode, Settings, TransactionEnd};
 
 /// The options that are followed.
-const FOLLOWED: [&str; 24] = [
+const FOLLOWED: [&str; 33] = [
+    "client-error-verbosity",
     "db-aggregates-enabled",
     "db-anon-role",
     "db-extra-search-path",
     "db-hoisted-tx-settings",
     "db-max-rows",
+    "db-plan-enabled",
     "db-pool",
     "db-pool-acquisition-timeout",
     "db-pool-max-idletime",
     "db-pre-request",
+    "db-root-spec",
     "db-schemas",
     "db-tx-end",
     "db-uri",
     "jwt-aud",
+    "jwt-cache-max-entries",
     "jwt-secret",
     "jwt-secret-is-base64",
+    "openapi-mode",
+    "openapi-security-active",
+    "openapi-server-proxy-uri",
     "server-cors-allowed-origins",
     "server-host",
     "server-port",
+    "server-timing-enabled",
+    "server-trace-header",
     "server-unix-socket",
+    "url-use-legacy-target-names",
     // what they ask for is what is done anyhow
     "db-channel-enabled",
     "db-config",
     "db-prepared-statements",
-    "jwt-cache-max-entries",
     "log-level",
 ];
 
@@ -78,6 +88,10 @@ pub(crate) struct Options {
     pub(crate) place: Place,
     /// Pages that may read answers; all if empty.
     pub(crate) allowed_origins: Vec<String>,
+    /// Whether errors say no more than they must.
+    pub(crate) brief_errors: bool,
+    /// A header that comes back with each answer.
+    pub(crate) trace_header: Option<HeaderName>,
     /// Options that are not followed.
     pub(crate) ignored: Vec<String>,
 }
@@ -103,6 +117,8 @@ impl Options {
             budget: all.budget()?,
             place: all.place()?,
             allowed_origins: all.list("server-cors-allowed-origins").unwrap_or_default(),
+            brief_errors: all.brief_errors()?,
+            trace_header: all.trace_header()?,
             ignored,
         })
     }
@@ -174,6 +190,18 @@ impl Given {
             extra_search_path: self.list("db-extra-search-path").unwrap_or_else(|| owned(&["public"])),
             max_rows: self.number("db-max-rows")?,
             aggregates_enabled: self.truth("db-aggregates-enabled")?.unwrap_or(false),
+            plan_enabled: self.truth("db-plan-enabled")?.unwrap_or(false),
+            server_timing_enabled: self.truth("server-timing-enabled")?.unwrap_or(false),
+            legacy_target_names: self.truth("url-use-legacy-target-names")?.unwrap_or(true),
+            jwt_cache_max_entries: self
+                .number("jwt-cache-max-entries")?
+                .unwrap_or(defaults.jwt_cache_max_entries),
+            openapi_mode: self.openapi_mode()?,
+            openapi_security_active: self.truth("openapi-security-active")?.unwrap_or(false),
+            openapi_url: self.text("openapi-server-proxy-uri").map(str::to_owned),
+            root_function: self
+                .text("db-root-spec")
+                .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned()),
             anon_role: self.text("db-anon-role").map(str::to_owned),
             jwt_aud: self.text("jwt-aud").map(str::to_owned),
             pre_request: self.text("db-pre-request").map(str::to_owned),
@@ -181,6 +209,28 @@ impl Given {
             hoisted_tx_settings: self.list("db-hoisted-tx-settings").unwrap_or(defaults.hoisted_tx_settings),
             app_settings: app_settings.collect(),
         })
+    }
+
+    fn brief_errors(&self) -> Result<bool, String> {
+        match self.text("client-error-verbosity") {
+            None | Some("verbose") => Ok(false),
+            Some("minimal") => Ok(true),
+            Some(other) => Err(format!("client-error-verbosity: there is no {other}")),
+        }
+    }
+
+    fn trace_header(&self) -> Result<Option<HeaderName>, String> {
+        let Some(name) = self.text("server-trace-header") else { return Ok(None) };
+        name.parse().map(Some).map_err(|_| format!("server-trace-header: {name} is no header's name"))
+    }
+
+    fn openapi_mode(&self) -> Result<OpenApiMode, String> {
+        match self.text("openapi-mode") {
+            None | Some("follow-privileges") => Ok(OpenApiMode::FollowPrivileges),
+            Some("ignore-privileges") => Ok(OpenApiMode::IgnorePrivileges),
+            Some("disabled") => Ok(OpenApiMode::Disabled),
+            Some(other) => Err(format!("openapi-mode: there is no {other}")),
+        }
     }
 
     fn keys(&self) -> Result<Keys, String> {

@@ -29,9 +29,24 @@ pub(crate) fn json(error: &Error) -> Vec<u8> {
     serde_json::to_vec(&envelope).expect("strings and JSON values serialise")
 }
 
+/// The JSON of an error that says no more than it must.
+fn brief_json(error: &Error) -> Vec<u8> {
+    let (code, message) = named(error);
+    serde_json::to_vec(&serde_json::json!({"code": code, "message": message})).expect("strings serialise")
+}
+
 /// The response for an error; headers of the error itself are added by the layer that calls this.
 pub(crate) fn write(error: &Error, _request: &HeaderMap) -> Response {
-    let mut response = Response::new(Body::from(json(error)));
+    response(error, json(error))
+}
+
+/// The same without what an error tells of the schema: details and hint.
+pub(crate) fn write_brief(error: &Error, _request: &HeaderMap) -> Response {
+    response(error, brief_json(error))
+}
+
+fn response(error: &Error, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));

@@ -6,7 +6,7 @@ use base::Error;
 use serde_json::{Value, json};
 
 use super::{AMBIGUOUS_FUNCTION, AMBIGUOUS_RELATIONSHIP, NO_COLUMN, NO_FUNCTION, NO_RELATIONSHIP, NO_TABLE};
-use crate::request::MediaType;
+use crate::media::MediaType;
 use crate::schema::{Cardinality, Function, Name, Relationship, SchemaCache};
 
 /// Beyond this many names a schema gets no suggestions: the search would cost more than it helps.
@@ -115,7 +115,7 @@ fn described(relationship: &Relationship) -> Value {
         ),
         Cardinality::ManyToOne { constraint, columns }
         | Cardinality::OneToMany { constraint, columns }
-        | Cardinality::OneToOne { constraint, columns } => (
+        | Cardinality::OneToOne { constraint, columns, .. } => (
             match cardinality {
                 Cardinality::ManyToOne { .. } => "many-to-one",
                 Cardinality::OneToMany { .. } => "one-to-many",

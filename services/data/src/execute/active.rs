@@ -9,6 +9,7 @@ use base::Result;
 use base::error::Source;
 use base::gcra::{Limiter, Rate};
 use base::{Clock, Error};
+use common::claims::Claims;
 use common::db::Budget;
 use common::project::Document;
 use common::service::Tasks;
@@ -77,6 +78,7 @@ impl Actives {
         let endpoint = document.database.as_ref().ok_or_else(|| internal("the project has no database"))?;
         let fresh = async {
             let stop = CancellationToken::new();
+            let proven = Cache::builder().max_capacity(settings.jwt_cache_max_entries).build();
             let active = Arc::new(Active {
                 reference: document.reference.clone(),
                 version: document.version,
@@ -87,6 +89,7 @@ impl Actives {
                 projects: self.0.projects.clone(),
                 schema: ArcSwapOption::empty(),
                 generation: AtomicU64::new(0),
+                proven,
                 loading: Mutex::new(()),
                 waking: Mutex::new(()),
                 _stop: stop.clone().drop_guard(),
@@ -138,6 +141,8 @@ pub(crate) struct Active {
     projects: Projects,
     schema: ArcSwapOption<SchemaCache>,
     generation: AtomicU64,
+    /// The claims of tokens that were proven with the project's keys, by token.
+    proven: Cache<String, Arc<Claims>>,
     /// Held while the schema is loaded: whoever waits finds it loaded.
     loading: Mutex<()>,
     /// Held while the database is woken.
@@ -149,6 +154,11 @@ impl Active {
     /// The project's settings.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The claims of tokens that were proven before.
+    pub(crate) fn proven(&self) -> &Cache<String, Arc<Claims>> {
+        &self.proven
     }
 
     /// How to connect, for the listener.

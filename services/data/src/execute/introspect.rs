@@ -37,7 +37,7 @@ pub(crate) async fn load(mut lease: Lease, schemas: &[String], generation: u64) 
     }
     lease.finish();
     let texts =
-        <[String; 7]>::try_from(texts).map_err(|_| not_loaded("a statement returned no row".into()))?;
+        <[String; 8]>::try_from(texts).map_err(|_| not_loaded("a statement returned no row".into()))?;
     assemble(generation, &texts).map_err(|error| not_loaded(error.into()))
 }
 

@@ -34,16 +34,27 @@ impl Outcome {
             let raw: Option<Raw<'_>> = row.try_get(index).map_err(internal)?;
             Ok(raw.map(|Raw(bytes)| String::from_utf8_lossy(bytes).into_owned()))
         };
-        let body: Option<Raw<'_>> = row.try_get(3).map_err(internal)?;
+        let body: Option<Raw<'_>> = row.try_get(2).map_err(internal)?;
         Ok(Outcome {
             total: row.try_get(0).map_err(internal)?,
             page: row.try_get(1).map_err(internal)?,
-            location: text(2)?,
+            location: text(3)?,
             body: body.map(|Raw(bytes)| Bytes::copy_from_slice(bytes)).unwrap_or_default(),
             headers: text(4)?,
             status: text(5)?,
             inserted: row.try_get(6).map_err(internal)?,
         })
+    }
+
+    /// Reads a plan: a document, or lines of text.
+    pub(crate) fn of_plan(rows: &[Row]) -> Result<Outcome> {
+        let mut body = Vec::new();
+        for (index, row) in rows.iter().enumerate() {
+            let Raw(line) = row.try_get(0).map_err(internal)?;
+            body.extend_from_slice(if index == 0 { b"" } else { b"\n" });
+            body.extend_from_slice(line);
+        }
+        Ok(Outcome { body: body.into(), ..Outcome::default() })
     }
 
     /// Takes the planner's estimate for the total: always if nothing was counted, or if it is the larger of two

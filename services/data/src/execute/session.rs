@@ -28,12 +28,15 @@ impl Session<'_> {
     /// The transaction of a planned request.
     pub(crate) fn transaction(self, plan: &Plan) -> Transaction {
         let Session { request, settings, .. } = self;
-        let estimates = matches!(request.preferences.count, Some(Count::Planned | Count::Estimated))
+        let explains = plan.format.media_type.explain().is_some();
+        let estimates = !explains
+            && matches!(request.preferences.count, Some(Count::Planned | Count::Estimated))
             && matches!(plan.operation, Operation::Read(_));
         Transaction {
             begin: session::begin(self.isolation(plan.function()), plan.read_only),
             estimate: estimates.then(|| (count_estimate(plan), settings.max_rows)),
-            checks: check::of(request, plan),
+            explains,
+            checks: if explains { Vec::new() } else { check::of(request, plan) },
             read_only: plan.read_only,
             rolls_back: self.rolls_back(),
             ..self.inspection(plan.function(), main(plan, request, settings))
@@ -56,6 +59,7 @@ impl Session<'_> {
             settings: session::settings(&self.all(function)),
             pre_request: self.settings.pre_request.as_deref().map(session::pre_request),
             main,
+            explains: false,
             estimate: None,
             checks: Vec::new(),
             read_only: true,

@@ -44,6 +44,8 @@ pub(crate) struct Transaction {
     pub(crate) pre_request: Option<Sql>,
     /// The statement.
     pub(crate) main: Sql,
+    /// Whether it only says how the statement would be run.
+    pub(crate) explains: bool,
     /// The planner's estimate of the total, and how far the statement itself counts.
     pub(crate) estimate: Option<(Sql, Option<u64>)>,
     /// What must hold of the result.
@@ -84,7 +86,7 @@ impl Transaction {
             Lookup::First => self.query(lease, None, at_once).await?,
             Lookup::Ready(statement) => self.query(lease, Some(statement), at_once).await?,
         };
-        let outcome = Outcome::of(&rows)?;
+        let outcome = if self.explains { Outcome::of_plan(&rows)? } else { Outcome::of(&rows)? };
         for check in &self.checks {
             check.verify(&outcome)?;
         }

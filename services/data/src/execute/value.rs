@@ -29,7 +29,7 @@ impl ToSql for Value {
     postgres_types::to_sql_checked!();
 }
 
-/// The bytes of a column of a type whose binary form is its text: `text`, `json`.
+/// The bytes of a column of a type whose binary form is what is sent: `text`, `json`, `xml`, `bytea`.
 pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
 
 impl<'a> FromSql<'a> for Raw<'a> {
@@ -38,6 +38,6 @@ impl<'a> FromSql<'a> for Raw<'a> {
     }
 
     fn accepts(ty: &Type) -> bool {
-        matches!(*ty, Type::TEXT | Type::JSON | Type::VARCHAR)
+        matches!(*ty, Type::TEXT | Type::VARCHAR | Type::JSON | Type::XML | Type::BYTEA)
     }
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::read::ReadPlan;
 use crate::error::missing;
-use crate::request::{Action, ApiRequest, MediaType, Payload};
+use crate::media::MediaType;
+use crate::request::{Action, ApiRequest, Payload};
 use crate::schema::{Function, Name, Parameter, SchemaCache};
 
 /// A call of a function.

@@ -66,7 +66,7 @@ fn pairs(candidate: &Relationship) -> Option<(&str, &[(String, String)])> {
     match &candidate.cardinality {
         Cardinality::ManyToOne { constraint, columns }
         | Cardinality::OneToMany { constraint, columns }
-        | Cardinality::OneToOne { constraint, columns } => Some((constraint, columns)),
+        | Cardinality::OneToOne { constraint, columns, .. } => Some((constraint, columns)),
         Cardinality::ManyToMany(_) | Cardinality::Computed { .. } => None,
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct PlannedField {
     pub(crate) to_jsonb: bool,
     /// Whether it must be turned into a `tsvector`, and in which language.
     pub(crate) to_tsvector: Option<Option<String>>,
+    /// Whether it is the row itself as one value.
+    pub(crate) whole_row: bool,
     /// What reads the values that it is compared with.
     pub(crate) read_by: Option<Name>,
 }
@@ -31,6 +33,13 @@ pub(crate) struct PlannedColumn {
     pub(crate) aggregate_cast: Option<Cast>,
     /// What writes its values for the answer.
     pub(crate) shown_by: Option<Name>,
+}
+
+impl PlannedColumn {
+    /// Its name in the answer.
+    pub(crate) fn name(&self) -> &str {
+        self.alias.as_ref().unwrap_or(&self.field.column)
+    }
 }
 
 /// A condition.
@@ -66,8 +75,14 @@ pub(crate) struct PlannedOrder {
 impl PlannedOrder {
     /// The same order by a column that holds what it orders by.
     pub(crate) fn by_column(&self, column: String) -> PlannedOrder {
-        let field =
-            PlannedField { column, path: Vec::new(), to_jsonb: false, to_tsvector: None, read_by: None };
+        let field = PlannedField {
+            column,
+            path: Vec::new(),
+            to_jsonb: false,
+            to_tsvector: None,
+            whole_row: false,
+            read_by: None,
+        };
         PlannedOrder { relation: None, field, direction: self.direction, nulls: self.nulls }
     }
 }
@@ -81,6 +96,7 @@ pub(crate) fn field(field: &Field, table: Option<&Table>) -> PlannedField {
         path: field.path.clone(),
         to_jsonb: !field.path.is_empty() && !column.is_some_and(|column| column.is_json()),
         to_tsvector: None,
+        whole_row: false,
         read_by: column.filter(|_| field.path.is_empty()).and_then(|c| c.representation.from_text.clone()),
     }
 }

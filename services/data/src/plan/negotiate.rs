@@ -1,10 +1,11 @@
-//! How the answer is written: the first accepted media type that we can produce.
+//! How the answer is written: the first accepted media type that can be produced.
 
 use base::Result;
 
 use crate::error;
-use crate::request::{ApiRequest, MediaType};
-use crate::schema::Function;
+use crate::media::{Explain, MediaType};
+use crate::request::ApiRequest;
+use crate::schema::{Handler, Handlers, Name};
 
 /// How rows become a body.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +15,7 @@ pub(crate) struct Format {
 }
 
 /// What the database makes of the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum BodyFormat {
     /// Nothing.
     None,
@@ -27,34 +28,69 @@ pub(crate) enum BodyFormat {
         stripped: bool,
     },
     Csv,
+    /// A feature collection (RFC 7946), by PostGIS.
+    GeoJson,
+    /// What the project's own function makes of them.
+    Custom(Handler),
 }
 
-/// Chooses the format.
-///
-/// Errors: PGRST107 if nothing accepted can be produced.
-pub(crate) fn format(request: &ApiRequest, function: Option<&Function>) -> Result<Format> {
-    let chosen = request.accept.iter().find_map(|accepted| match accepted {
-        MediaType::Any | MediaType::Json => Some((MediaType::Json, BodyFormat::Json { stripped: false })),
-        MediaType::StrippedArray => Some((accepted.clone(), BodyFormat::Json { stripped: true })),
-        MediaType::Object { stripped } => {
-            Some((accepted.clone(), BodyFormat::Object { stripped: *stripped }))
+/// What can be produced of the rows of one relation or of one function's result.
+pub(crate) struct Offer<'a> {
+    pub(crate) handlers: &'a Handlers,
+    /// What the rows are of.
+    pub(crate) target: &'a Name,
+    /// Whether plans are shown.
+    pub(crate) plans: bool,
+}
+
+impl Offer<'_> {
+    /// Chooses the format.
+    ///
+    /// Errors: PGRST107 if nothing accepted can be produced.
+    pub(crate) fn choose(&self, request: &ApiRequest) -> Result<Format> {
+        // what takes rows of a relation cannot take a part of their columns
+        let whole = request.query.selects_whole_rows();
+        let format = request.accept.iter().find_map(|accepted| self.format(accepted, whole));
+        format.ok_or_else(|| {
+            error::media_type(&request.accept.iter().map(MediaType::to_string).collect::<Vec<_>>())
+        })
+    }
+
+    fn format(&self, accepted: &MediaType, whole: bool) -> Option<Format> {
+        let body = match accepted {
+            MediaType::StrippedArray => BodyFormat::Json { stripped: true },
+            MediaType::Object { stripped } => BodyFormat::Object { stripped: *stripped },
+            MediaType::Plan(explain) => return self.plan(explain, whole),
+            other => return self.written(other, whole),
+        };
+        Some(Format { media_type: accepted.clone(), body })
+    }
+
+    fn plan(&self, explain: &Explain, whole: bool) -> Option<Format> {
+        let explained = self.format(&explain.of, whole).filter(|_| self.plans)?;
+        Some(Format { media_type: MediaType::Plan(Box::new(explain.clone())), ..explained })
+    }
+
+    /// Types that the project may write in its own way.
+    fn written(&self, accepted: &MediaType, whole: bool) -> Option<Format> {
+        let own = self.handlers.of_target(self.target, accepted).filter(|_| whole);
+        if let Some(handler) = own.or_else(|| self.handlers.of_any(accepted)) {
+            let body = BodyFormat::Custom(handler.clone());
+            return Some(Format { media_type: handler.media_type(), body });
         }
-        MediaType::Csv => Some((MediaType::Csv, BodyFormat::Csv)),
-        _ => None,
-    });
-    let Some((media_type, body)) = chosen else {
-        let accepted: Vec<String> =
-            request.accept.iter().map(|accepted| accepted.name().to_owned()).collect();
-        return Err(error::media_type(&accepted));
-    };
-    let format = Format { media_type, body };
-    let no_body = request.target.action.is_head() || function.is_some_and(Function::returns_void);
-    Ok(if no_body { format.without_body() } else { format })
+        let (media_type, body) = match accepted {
+            MediaType::Any | MediaType::Json => (MediaType::Json, BodyFormat::Json { stripped: false }),
+            MediaType::Csv => (MediaType::Csv, BodyFormat::Csv),
+            MediaType::GeoJson => (MediaType::GeoJson, BodyFormat::GeoJson),
+            _ => return None,
+        };
+        Some(Format { media_type, body })
+    }
 }
 
 impl Format {
-    /// The same, with nothing in the body.
-    pub(crate) fn without_body(self) -> Format {
-        Format { body: BodyFormat::None, ..self }
+    /// The same, with nothing in the body if so.
+    pub(crate) fn without_body_if(self, nothing: bool) -> Format {
+        if nothing { Format { body: BodyFormat::None, ..self } } else { self }
     }
 }

@@ -4,8 +4,9 @@ use base::Result;
 
 use super::embed::find;
 use super::field::{self, Condition, PlannedColumn, PlannedOrder};
+use super::spread::{self, Output};
 use super::tree::{self, Node, not_embedded};
-use crate::error::{AGGREGATES, NOT_IMPLEMENTED, RELATED_ORDER};
+use crate::error::{AGGREGATES, RELATED_ORDER};
 use crate::request::ApiRequest;
 use crate::request::filter::{IsValue, Operation};
 use crate::request::range::Range;
@@ -63,6 +64,8 @@ pub(crate) struct Embed {
     pub(crate) join: Join,
     /// Its columns are the parent's: values of a relation to-one, lists of one to-many.
     pub(crate) spread: bool,
+    /// Those columns.
+    pub(crate) outputs: Vec<Output>,
 }
 
 /// Plans the rows of a relation.
@@ -75,7 +78,8 @@ pub(crate) fn of_relation(
     let tree = tree::of(request, &name.name)?;
     let from = From::Relation { name: name.clone(), alias: None };
     let place = Place { qualifier: name.clone(), joined_by: Vec::new(), depth: 0, in_lists: false };
-    Planner { cache, settings, capped: true }.node(tree, from, name, place)
+    let aggregates = request.query.aggregates();
+    Planner { cache, settings, capped: true, aggregates }.node(tree, from, name, place)
 }
 
 /// Plans the rows of what was written to `relation`, or of what a function returned of it.
@@ -91,7 +95,8 @@ pub(crate) fn of_result(
     let place = Place { qualifier, joined_by: Vec::new(), depth: 0, in_lists: false };
     // the rows of a write are counted by its filters, those of a function by the project's limit
     let capped = request.target.action.is_call();
-    Planner { cache, settings, capped }.node(tree, from, relation, place)
+    let aggregates = request.query.aggregates();
+    Planner { cache, settings, capped, aggregates }.node(tree, from, relation, place)
 }
 
 /// Where a selection stands in the statement.
@@ -109,6 +114,8 @@ struct Planner<'a> {
     cache: &'a SchemaCache,
     settings: &'a Settings,
     capped: bool,
+    /// Whether anything is aggregated anywhere.
+    aggregates: bool,
 }
 
 impl Planner<'_> {
@@ -117,7 +124,7 @@ impl Planner<'_> {
         let table = self.cache.tables.get(relation);
         let columns: Vec<PlannedColumn> =
             node.columns.iter().map(|column| field::column(column, table)).collect();
-        self.check_aggregates(&columns, node.spread)?;
+        self.check_aggregates(&columns)?;
         let mut embeds = Vec::new();
         for child in node.children {
             embeds.push(self.embed(child, relation, &place)?);
@@ -130,22 +137,17 @@ impl Planner<'_> {
             .map(|term| related_order(field::order(term, table), &relation.name, &embeds))
             .collect::<Result<_>>()?;
         let range = if self.capped { node.range.at_most(self.settings.max_rows) } else { node.range };
-        let columns = expanded(columns, table, place.in_lists);
+        let columns = expanded(columns, table, place.in_lists || self.aggregates);
         let Place { qualifier, joined_by, .. } = place;
         Ok(ReadPlan { from, qualifier, columns, conditions, joined_by, order, range, embeds, keyed: false })
     }
 
-    fn check_aggregates(&self, columns: &[PlannedColumn], spread: bool) -> Result<()> {
+    fn check_aggregates(&self, columns: &[PlannedColumn]) -> Result<()> {
         if columns.iter().all(|column| column.aggregate.is_none()) {
             return Ok(());
         }
         if !self.settings.aggregates_enabled {
             return Err(AGGREGATES.error("Use of aggregate functions is not allowed"));
-        }
-        if spread {
-            return Err(NOT_IMPLEMENTED
-                .error("Feature not implemented")
-                .with_details("Aggregates are not implemented for spread relationships."));
         }
         Ok(())
     }
@@ -162,8 +164,13 @@ impl Planner<'_> {
         let spreads_lists = spread && !relationship.is_to_one();
         let in_lists = spreads_lists || (spread && above.in_lists);
         let plan = self.node(node, from, &target, Place { qualifier, joined_by, depth, in_lists })?;
-        let plan = ReadPlan { keyed: spreads_lists, ..plan };
-        Ok(Embed { plan, relationship, label, alias, join, spread })
+        let mut plan = ReadPlan { keyed: spreads_lists, ..plan };
+        let outputs = match (spread, spreads_lists) {
+            (false, _) => Vec::new(),
+            (true, false) => spread::of_one(&mut plan),
+            (true, true) => spread::of_many(&mut plan)?,
+        };
+        Ok(Embed { plan, relationship, label, alias, join, spread, outputs })
     }
 }
 
@@ -283,6 +290,13 @@ impl ReadPlan {
         needed.sort_unstable();
         needed.dedup();
         needed
+    }
+
+    /// Whether its rows are groups.
+    pub(crate) fn aggregates(&self) -> bool {
+        let outputs = self.embeds.iter().flat_map(|embed| &embed.outputs);
+        self.columns.iter().any(|column| column.aggregate.is_some()) || { outputs }
+            .any(|output| output.aggregate.is_some())
     }
 
     /// Whether neither columns nor anything embedded are wanted, at any depth.

@@ -19,7 +19,7 @@ fn table(relation: &str, key: &[&str], columns: &[(&str, &str)]) -> (Name, Table
         let column = Column {
             name: (*column).to_owned(),
             description: None,
-            declared_type: (*type_name).to_owned(),
+            shown_type: (*type_name).to_owned(),
             input_type: (*type_name).into(),
             nullable: true,
             default,

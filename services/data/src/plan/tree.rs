@@ -1,6 +1,7 @@
 //! The tree of relations that `select` names, with the filters, orders and limits of each where they belong.
 
 use base::{Error, Result};
+use serde_json::Value;
 
 use crate::error::NOT_EMBEDDED;
 use crate::request::logic::Logic;
@@ -110,6 +111,16 @@ impl Node {
         }
         Ok(node)
     }
+}
+
+/// The query speaks of a relation that has an alias.
+pub(crate) fn passed_alias(name: &str, alias: &str) -> Error {
+    NOT_EMBEDDED
+        .error(format!("'{name}' is not an embedded resource in this request"))
+        .with_details(Value::String(
+            "Target names are not allowed in filters if they have an alias".to_owned(),
+        ))
+        .with_hint(format!("Change '{name}' to '{alias}' in filters, orders or limits."))
 }
 
 /// The query speaks of a relation that `select` does not embed.

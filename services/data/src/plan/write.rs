@@ -67,6 +67,11 @@ impl Insert {
 }
 
 impl WritePlan {
+    /// Whether it is an upsert, whose inserted rows are counted apart.
+    pub(crate) fn counts_inserted(&self) -> bool {
+        matches!(&self.kind, WriteKind::Insert(insert) if insert.counts_inserted())
+    }
+
     /// Whether it inserts into a relation with a primary key.
     pub(crate) fn has_key(&self) -> bool {
         matches!(&self.kind, WriteKind::Insert(insert) if !insert.primary_key.is_empty())

@@ -2,6 +2,7 @@
 
 use super::sql::Sql;
 use crate::plan::field::{PlannedColumn, PlannedField, PlannedOrder};
+use crate::plan::spread::Output;
 use crate::request::field::{JsonOperand, JsonStep};
 use crate::request::order::{Direction, Nulls};
 use crate::request::select::{Aggregate, Cast};
@@ -56,7 +57,9 @@ pub(crate) fn field(sql: &mut Sql, qualifier: &Name, field: &PlannedField) {
 }
 
 fn path(sql: &mut Sql, qualifier: &Name, field: &PlannedField) {
-    if field.to_jsonb {
+    if field.whole_row {
+        sql.name(qualifier);
+    } else if field.to_jsonb {
         sql.push("to_jsonb(").column(qualifier, &field.column).push(")");
     } else {
         sql.column(qualifier, &field.column);
@@ -82,19 +85,38 @@ pub(crate) fn column(sql: &mut Sql, qualifier: &Name, column: &PlannedColumn) {
             None => field(sql, qualifier, &column.field),
         });
     };
-    match column.aggregate {
-        None => inner(sql),
-        Some(aggregate) => cast(sql, column.aggregate_cast.as_ref(), |sql| {
-            sql.push(function(aggregate)).push("(");
-            inner(sql);
-            sql.push(")");
-        }),
-    }
+    aggregated(sql, column.aggregate, column.aggregate_cast.as_ref(), inner);
     // what a function makes of a column keeps its name
     let name = column.alias.as_ref().or(column.shown_by.as_ref().map(|_| &column.field.column));
     if let Some(name) = name {
         sql.push(" AS ").identifier(name);
     }
+}
+
+/// A column of a spread relation.
+pub(crate) fn output(sql: &mut Sql, relation: &Name, output: &Output) {
+    let Output { name, aggregate, aggregate_cast } = output;
+    aggregated(sql, *aggregate, aggregate_cast.as_ref(), |sql| {
+        sql.column(relation, name);
+    });
+    if aggregate.is_some() {
+        sql.push(" AS ").identifier(name);
+    }
+}
+
+/// What `inner` writes, aggregated if asked.
+fn aggregated(
+    sql: &mut Sql,
+    aggregate: Option<Aggregate>,
+    aggregate_cast: Option<&Cast>,
+    inner: impl FnOnce(&mut Sql),
+) {
+    let Some(aggregate) = aggregate else { return inner(sql) };
+    cast(sql, aggregate_cast, |sql| {
+        sql.push(function(aggregate)).push("(");
+        inner(sql);
+        sql.push(")");
+    });
 }
 
 fn function(aggregate: Aggregate) -> &'static str {

@@ -5,6 +5,7 @@ use super::field;
 use super::sql::Sql;
 use crate::plan::ReadPlan;
 use crate::plan::read::{Embed, From};
+use crate::plan::spread::Output;
 use crate::request::range::Range;
 use crate::request::select::Join;
 use crate::schema::Name;
@@ -45,9 +46,9 @@ fn selection(sql: &mut Sql, plan: &ReadPlan) {
     }
     for embed in &plan.embeds {
         if embed.spread {
-            for name in outputs(&embed.plan) {
+            for output in &embed.outputs {
                 separate(sql, &mut first);
-                sql.column(&Name::bare(&*embed.alias), &name);
+                field::output(sql, &Name::bare(&*embed.alias), output);
             }
         } else if !embed.plan.is_empty() {
             separate(sql, &mut first);
@@ -75,18 +76,6 @@ fn embedded(sql: &mut Sql, embed: &Embed) {
 /// The name of what rows are ordered by, where it is selected beside them.
 fn order_key(number: usize) -> String {
     format!("pgrst_order_{number}")
-}
-
-/// The names of the columns that a spread relation gives to its parent.
-fn outputs(plan: &ReadPlan) -> Vec<String> {
-    let columns =
-        plan.columns.iter().map(|column| column.alias.as_ref().unwrap_or(&column.field.column).clone());
-    let embeds = plan
-        .embeds
-        .iter()
-        .filter(|embed| embed.spread || !embed.plan.is_empty())
-        .flat_map(|embed| if embed.spread { outputs(&embed.plan) } else { vec![embed.label.clone()] });
-    columns.chain(embeds).collect()
 }
 
 fn from(sql: &mut Sql, plan: &ReadPlan) {
@@ -142,10 +131,10 @@ fn lists(sql: &mut Sql, embed: &Embed) {
     let alias = Name::bare(&*embed.alias);
     let keys = embed.plan.order.iter().enumerate().map(|(number, term)| term.by_column(order_key(number)));
     let keys: Vec<_> = keys.collect();
-    for name in outputs(&embed.plan) {
-        sql.push(", COALESCE(json_agg(").column(&alias, &name).push(" ");
+    for Output { name, .. } in &embed.outputs {
+        sql.push(", COALESCE(json_agg(").column(&alias, name).push(" ");
         field::order(sql, &alias, &keys);
-        sql.push("), '[]')::jsonb AS ").identifier(&name);
+        sql.push("), '[]')::jsonb AS ").identifier(name);
     }
 }
 
@@ -167,33 +156,30 @@ fn restrictions(sql: &mut Sql, plan: &ReadPlan, embedded: &dyn Fn(&mut Sql, &str
 
 /// `GROUP BY` everything that is not aggregated, if anything is.
 fn group(sql: &mut Sql, plan: &ReadPlan) {
-    if plan.columns.iter().all(|column| column.aggregate.is_none()) {
+    if !plan.aggregates() {
         return;
     }
-    let plain: Vec<_> = plan.columns.iter().filter(|column| column.aggregate.is_none()).collect();
-    let embeds: Vec<_> = plan.embeds.iter().filter(|embed| embed.spread || !embed.plan.is_empty()).collect();
-    if plain.is_empty() && embeds.is_empty() {
-        return;
-    }
-    sql.push("GROUP BY ").list(&plain, ", ", |sql, column| match &column.alias {
-        Some(alias) => {
-            sql.identifier(alias);
+    let mut first = true;
+    let mut separated = |sql: &mut Sql| {
+        sql.push(if std::mem::take(&mut first) { "GROUP BY " } else { ", " });
+    };
+    for column in plan.columns.iter().filter(|column| column.aggregate.is_none()) {
+        separated(sql);
+        match &column.alias {
+            Some(alias) => drop(sql.identifier(alias)),
+            None => field::field(sql, &plan.qualifier, &column.field),
         }
-        None => field::field(sql, &plan.qualifier, &column.field),
-    });
-    if !plain.is_empty() && !embeds.is_empty() {
-        sql.push(", ");
     }
-    sql.list(embeds, ", ", |sql, embed| {
-        if embed.spread {
-            let alias = Name::bare(&*embed.alias);
-            sql.list(outputs(&embed.plan), ", ", |sql, name| {
-                sql.column(&alias, &name);
-            });
-        } else {
+    for embed in &plan.embeds {
+        for output in embed.outputs.iter().filter(|output| output.aggregate.is_none()) {
+            separated(sql);
+            sql.column(&Name::bare(&*embed.alias), &output.name);
+        }
+        if !embed.spread && !embed.plan.is_empty() {
+            separated(sql);
             sql.identifier(&embed.label);
         }
-    });
+    }
     sql.push(" ");
 }
 

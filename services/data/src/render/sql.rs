@@ -95,6 +95,14 @@ impl Sql {
         Sql { text: text.to_owned(), values }
     }
 
+    /// Appends a statement to one that has bound nothing yet.
+    pub(crate) fn append(&mut self, statement: Sql) -> &mut Sql {
+        debug_assert!(self.values.is_empty(), "the values would be numbered twice");
+        self.text.push_str(&statement.text);
+        self.values = statement.values;
+        self
+    }
+
     /// Binds a whole number.
     pub(crate) fn bind_number(&mut self, number: i64) -> &mut Sql {
         self.bind(number.to_string())

@@ -1,17 +1,16 @@
 //! The whole statement of a request: one row with the counts, the body, and what functions set for the answer.
 
 use super::sql::{Sql, array};
-use super::{call, select, write};
+use super::{body, call, select, write};
 use crate::plan::negotiate::BodyFormat;
 use crate::plan::read::SOURCE;
 use crate::plan::write::WriteKind;
 use crate::plan::{Operation, Plan, WritePlan};
 use crate::request::ApiRequest;
 use crate::request::preferences::Count;
-use crate::schema::Function;
 use crate::settings::Settings;
 
-/// The statement. Its row: total, rows of this page, location (JSON), body, headers, status, inserted rows.
+/// The statement. Its row: total, rows of this page, body, location (JSON), headers, status, inserted rows.
 pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sql {
     let mut sql = Sql::new();
     sql.push("WITH ").push(SOURCE).push(" AS (");
@@ -27,10 +26,10 @@ pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sq
     };
     total(&mut sql, plan, request, settings, page_total);
     sql.push(" AS total_result_set, ").push(page_total).push(" AS page_total, ");
+    body::body(&mut sql, &plan.format.body, plan.function());
+    sql.push(" AS body, ");
     location(&mut sql, plan);
-    sql.push(" AS location, ");
-    body(&mut sql, plan.format.body, plan.function());
-    sql.push(" AS body, nullif(current_setting('response.headers', true), '') AS response_headers, ");
+    sql.push(" AS location, nullif(current_setting('response.headers', true), '') AS response_headers, ");
     sql.push("nullif(current_setting('response.status', true), '') AS response_status, ");
     inserted(&mut sql, plan);
     sql.push(" AS response_inserted FROM (");
@@ -45,7 +44,10 @@ pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sq
         Operation::Write(_) | Operation::Call(_) => select::rows(&mut sql, &plan.read),
     }
     sql.push(") _postgrest_t");
-    sql
+    match plan.format.media_type.explain() {
+        Some(explain) => body::explained(explain, sql),
+        None => sql,
+    }
 }
 
 /// The count's own expression, if one is needed, and the total. Without limits the page is all there is.
@@ -89,39 +91,13 @@ fn location(sql: &mut Sql, plan: &Plan) {
 
 /// How many rows an upsert inserted.
 fn inserted(sql: &mut Sql, plan: &Plan) {
-    let counted = match &plan.operation {
-        Operation::Write(WritePlan { kind: WriteKind::Insert(insert), .. }) => insert.counts_inserted(),
-        _ => false,
-    };
+    let counted = matches!(&plan.operation, Operation::Write(write) if write.counts_inserted());
     sql.push(if counted {
         "nullif(current_setting('pgrst.inserted', true), '')::bigint"
     } else {
         "NULL::bigint"
     });
 }
-
-fn body(sql: &mut Sql, format: BodyFormat, function: Option<&Function>) {
-    let value = function.is_some_and(|function| function.returns_scalar() || function.returns_scalars());
-    let rows = if value { "json_agg(_postgrest_t.pgrst_scalar)" } else { "json_agg(_postgrest_t)" };
-    let one = function.is_some_and(|function| function.returns_scalar() || function.returns_row());
-    match format {
-        BodyFormat::None => sql.push("''::text"),
-        BodyFormat::Object { stripped } => json(sql, rows, true, stripped),
-        BodyFormat::Json { stripped } => json(sql, rows, one, stripped),
-        BodyFormat::Csv => sql.push(CSV),
-    };
-}
-
-fn json<'a>(sql: &'a mut Sql, rows: &'static str, one: bool, stripped: bool) -> &'a mut Sql {
-    sql.push(if stripped { "coalesce(json_strip_nulls(" } else { "coalesce(" }).push(rows);
-    sql.push(if one { "->0" } else { "" }).push(if stripped { ")" } else { "" });
-    sql.push(if one { ", 'null')" } else { ", '[]')" })
-}
-
-/// A header of the first row's keys, then each row as PostgreSQL writes records, without the parentheses.
-const CSV: &str = "(SELECT coalesce(string_agg(a.k, ','), '') FROM (SELECT json_object_keys(r)::text AS k FROM \
-                   (SELECT row_to_json(hh) AS r FROM pgrst_source AS hh LIMIT 1) s) a) || E'\\n' || \
-                   coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), E'\\n'), '')";
 
 /// What the planner expects to count, as JSON.
 pub(crate) fn count_estimate(plan: &Plan) -> Sql {

@@ -4,7 +4,7 @@ use super::sql::{Sql, Value};
 
 /// The same row as every statement gives; its body is `{description, tables, functions}` as JSON.
 const VISIBLE: &str = r"
-SELECT NULL::bigint, 1::bigint, NULL::text, json_build_object(
+SELECT NULL::bigint, 1::bigint, json_build_object(
     'description', obj_description(n.oid, 'pg_namespace'),
     'tables', (
         SELECT coalesce(json_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class AS c
@@ -15,7 +15,7 @@ SELECT NULL::bigint, 1::bigint, NULL::text, json_build_object(
     'functions', (
         SELECT coalesce(json_agg(DISTINCT p.proname ORDER BY p.proname), '[]') FROM pg_proc AS p
         WHERE p.pronamespace = n.oid AND has_function_privilege(p.oid, 'EXECUTE'))
-)::text, NULL::text, NULL::text, NULL::bigint
+)::text, NULL::text, NULL::text, NULL::text, NULL::bigint
 FROM (SELECT $1::name AS name) AS asked LEFT JOIN pg_namespace AS n ON n.nspname = asked.name";
 
 /// The statement for a schema.

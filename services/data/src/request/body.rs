@@ -10,10 +10,10 @@ use base::{Error, Result};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::media::MediaType;
 use super::query::decode;
 use super::target::{Action, Resource, Target};
 use crate::error;
+use crate::media::MediaType;
 
 /// What a request's body holds.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +63,7 @@ pub(crate) fn read(
         MediaType::Text | MediaType::Xml | MediaType::OctetStream if is_call => {
             Ok(Body { payload: Payload::Raw(bytes), columns: BTreeSet::new() })
         }
-        other => Err(error::body(format!("Content-Type not acceptable: {}", other.name()))),
+        other => Err(error::body(format!("Content-Type not acceptable: {other}"))),
     }
 }
 

@@ -1,6 +1,13 @@
 //! Fields: columns, and the ways into their JSON.
 
-use super::scanner::{Scan, Scanner};
+use std::cmp::Ordering;
+
+use super::scanner::{Failure, Scan, Scanner};
+
+/// What a key is made of, for people.
+const KEY: &str = "any non reserved character different from: .,>()";
+/// What an arrow points at, for people.
+const OPERAND: &str = "\"-\", digit or any non reserved character different from: .,>()";
 
 /// A column, or a way into its JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +53,23 @@ pub(crate) fn json_path(scanner: &mut Scanner<'_>) -> Scan<Vec<JsonStep>> {
         } else {
             return Ok(path);
         };
-        let operand = match scanner.attempt(json_index) {
-            Some(index) => JsonOperand::Index(index),
-            None => JsonOperand::Key(json_key(scanner)?),
-        };
-        path.push(JsonStep { as_text, operand });
+        path.push(JsonStep { as_text, operand: json_operand(scanner)? });
     }
+}
+
+/// An index, or else a key; what fails later is what was meant.
+fn json_operand(scanner: &mut Scanner<'_>) -> Scan<JsonOperand> {
+    let start = scanner.clone();
+    let no_index = match json_index(scanner) {
+        Ok(index) => return Ok(JsonOperand::Index(index)),
+        Err(failure) => failure,
+    };
+    *scanner = start;
+    json_key(scanner).map(JsonOperand::Key).map_err(|no_key| match no_index.at.cmp(&no_key.at) {
+        Ordering::Greater => no_index,
+        Ordering::Less => no_key,
+        Ordering::Equal => Failure { expecting: OPERAND, ..no_key },
+    })
 }
 
 /// Digits, perhaps negative, up to where an operand ends; anything else is a key.
@@ -59,8 +77,11 @@ fn json_index(scanner: &mut Scanner<'_>) -> Scan<String> {
     let sign = if scanner.eat("-") { "-" } else { "" };
     let digits = scanner.take_while(|c| c.is_ascii_digit());
     let ends = scanner.is_done() || ["->", "::", ".", ","].iter().any(|end| scanner.sees(end));
-    if digits.is_empty() || !ends {
+    if digits.is_empty() {
         return Err(scanner.fail("digit"));
+    }
+    if !ends {
+        return Err(scanner.fail("digit, \"->\", \"::\", \".\", \",\" or end of input"));
     }
     Ok(format!("{sign}{digits}"))
 }
@@ -81,7 +102,7 @@ fn json_key(scanner: &mut Scanner<'_>) -> Scan<String> {
 fn json_word(scanner: &mut Scanner<'_>) -> Scan<String> {
     let word = scanner.take_while(|c| !matches!(c, '(' | '-' | ':' | '.' | ',' | '>' | ')'));
     if word.is_empty() {
-        return Err(scanner.fail("any non reserved character different from: .,>()"));
+        return Err(scanner.fail(KEY));
     }
     Ok(word.trim().to_owned())
 }

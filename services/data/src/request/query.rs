@@ -89,6 +89,40 @@ impl Query {
         Ok(())
     }
 
+    /// Whether anything is aggregated, at any depth.
+    pub(crate) fn aggregates(&self) -> bool {
+        self.select.iter().any(SelectItem::aggregates)
+    }
+
+    /// Whether all columns of the relation are selected and nothing besides.
+    pub(crate) fn selects_whole_rows(&self) -> bool {
+        match self.select.as_slice() {
+            [SelectItem::Column(column)] => column.field.name == "*" && column.aggregate.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Relations that filters, orders and limits name although they have an alias: (name, alias).
+    pub(crate) fn passed_aliases(&self) -> BTreeSet<(&str, &str)> {
+        let paths = (self.filters.iter().map(|(path, _)| path))
+            .chain(self.logic.iter().map(|(path, _)| path))
+            .chain(self.order.iter().map(|(path, _)| path))
+            .chain(self.ranges.iter().map(|(path, _)| path));
+        let mut passed = BTreeSet::new();
+        for path in paths {
+            let mut items = &self.select;
+            for name in path {
+                let relations = items.iter().filter_map(SelectItem::relation);
+                let Some(relation) = { relations }.find(|relation| relation.answers_to(name)) else { break };
+                if let Some(alias) = relation.alias.as_deref().filter(|alias| alias != name) {
+                    passed.insert((&*relation.name, alias));
+                }
+                items = &relation.items;
+            }
+        }
+        passed
+    }
+
     /// The filters of the first level: those that say which rows to write.
     pub(crate) fn root_filters(&self) -> impl Iterator<Item = &Filter> {
         self.filters.iter().filter(|(path, _)| path.is_empty()).map(|(_, filter)| filter)

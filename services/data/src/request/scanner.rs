@@ -156,6 +156,8 @@ impl Failure {
     pub(crate) fn into_error_of(self, what: &str, shown: &str, text: &str) -> Error {
         let column = text.get(..self.at).map_or(0, |before| before.chars().count()) + 1;
         let unexpected = match text.get(self.at..).and_then(|rest| rest.chars().next()) {
+            // whoever could have ended here met a character, whoever could not met a text
+            Some(c) if self.expecting.ends_with("end of input") => format!("'{c}'"),
             Some(c) => format!("\"{c}\""),
             None => "end of input".to_owned(),
         };

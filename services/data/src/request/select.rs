@@ -32,6 +32,31 @@ pub(crate) struct SelectRelation {
     pub(crate) items: Vec<SelectItem>,
 }
 
+impl SelectItem {
+    /// Whether it aggregates anything, at any depth.
+    pub(crate) fn aggregates(&self) -> bool {
+        match self {
+            SelectItem::Relation(relation) => relation.items.iter().any(SelectItem::aggregates),
+            SelectItem::Column(column) => column.aggregate.is_some(),
+        }
+    }
+
+    /// The relation, if it is one.
+    pub(crate) fn relation(&self) -> Option<&SelectRelation> {
+        match self {
+            SelectItem::Relation(relation) => Some(relation),
+            SelectItem::Column(_) => None,
+        }
+    }
+}
+
+impl SelectRelation {
+    /// Whether filters, orders and limits may call it `name`.
+    pub(crate) fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.alias.as_deref() == Some(name)
+    }
+}
+
 /// Whether rows without a related one stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Join {
@@ -47,6 +72,19 @@ pub(crate) enum Aggregate {
     Count,
     Max,
     Min,
+}
+
+impl Aggregate {
+    /// Its name, which a column without an alias has too.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Aggregate::Sum => "sum",
+            Aggregate::Avg => "avg",
+            Aggregate::Count => "count",
+            Aggregate::Max => "max",
+            Aggregate::Min => "min",
+        }
+    }
 }
 
 /// A type's name as people write it without quotes, letters folded to lower case.

@@ -57,6 +57,17 @@ impl Target {
         let action = resource.action(method)?;
         Ok(Target { resource, action })
     }
+
+    /// The same; a function that answers at the root stands in its place.
+    pub(crate) fn at_root(self, function: Option<&str>) -> Target {
+        match (function, self.action) {
+            (Some(function), Action::Inspect { head }) => Target {
+                resource: Resource::Function(function.to_owned()),
+                action: Action::CallRead { head },
+            },
+            _ => self,
+        }
+    }
 }
 
 impl Resource {

@@ -8,7 +8,6 @@ use super::{Answer, CONTENT_RANGE, read};
 use crate::error::envelope::internal;
 use crate::execute::Outcome;
 use crate::plan::{Plan, WritePlan};
-use crate::request::preferences::Resolution;
 use crate::request::query::encode;
 use crate::request::range::content_range;
 use crate::request::{Action, ApiRequest, Preferences};
@@ -22,7 +21,7 @@ pub(super) fn answer(
 ) -> Result<Answer> {
     let total = request.preferences.counts().then_some(outcome.page);
     let representation = request.preferences.wants_representation();
-    let mut answer = Answer::new(status(request, &outcome, representation));
+    let mut answer = Answer::new(status(request, write, &outcome, representation));
     match request.target.action {
         Action::Create => {
             if let Some(location) = location(&write.table.name, outcome.location.as_deref())? {
@@ -41,12 +40,10 @@ pub(super) fn answer(
     Ok(answer)
 }
 
-fn status(request: &ApiRequest, outcome: &Outcome, representation: bool) -> StatusCode {
-    let inserted_none = outcome.inserted.unwrap_or(0) <= 0;
+fn status(request: &ApiRequest, write: &WritePlan, outcome: &Outcome, representation: bool) -> StatusCode {
+    let inserted_none = write.counts_inserted() && outcome.inserted.unwrap_or(0) <= 0;
     match request.target.action {
-        Action::Create if request.preferences.resolution == Some(Resolution::Merge) && inserted_none => {
-            StatusCode::OK
-        }
+        Action::Create if inserted_none => StatusCode::OK,
         Action::Create => StatusCode::CREATED,
         Action::Upsert if representation && !inserted_none => StatusCode::CREATED,
         _ if representation => StatusCode::OK,

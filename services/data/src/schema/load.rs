@@ -1,4 +1,4 @@
-//! Reads the catalog: seven statements, each one row of JSON text, and the cache they make together.
+//! Reads the catalog: eight statements, each one row of JSON text, and the cache they make together.
 //!
 //! They run in one snapshot with an empty `search_path`, so that PostgreSQL qualifies every name it writes.
 
@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use super::relationship::{ComputedRelation, ForeignKey, Key, derive};
 use super::view::{self, ViewRow};
-use super::{Column, Function, Name, Role, SchemaCache, Table};
+use super::{Column, Function, Handler, Handlers, Name, Role, SchemaCache, Table};
 
 /// The statements, in the order that [`assemble`] takes their answers. `$1` is the array of exposed schemas.
-pub(crate) const STATEMENTS: [&str; 7] =
-    [TABLES, FOREIGN_KEYS, KEYS, VIEWS, COMPUTED_RELATIONS, FUNCTIONS, ROLES];
+pub(crate) const STATEMENTS: [&str; 8] =
+    [TABLES, FOREIGN_KEYS, KEYS, VIEWS, COMPUTED_RELATIONS, FUNCTIONS, HANDLERS, ROLES];
 
 /// Relations of the exposed schemas with their columns; partitions stay behind their parent.
 const TABLES: &str = r"
@@ -50,9 +50,10 @@ WITH RECURSIVE resolved (oid, base) AS (
     SELECT a.attrelid, json_agg(json_build_object(
         'name', a.attname,
         'description', col_description(a.attrelid, a.attnum),
-        'declared_type', format_type(a.atttypid, a.atttypmod),
+        'shown_type', CASE WHEN shown.typnamespace = 'pg_catalog'::regnamespace THEN format_type(shown.oid, NULL)
+            ELSE format_type(a.atttypid, a.atttypmod) END,
         'input_type', format_type(coalesce(d.base, a.atttypid), -1),
-        'nullable', NOT a.attnotnull,
+        'nullable', NOT (a.attnotnull OR (t.typtype = 'd' AND t.typnotnull)),
         'default', CASE
             WHEN a.attidentity = 'd' THEN format('nextval(%L)', i.sequence)
             WHEN a.attidentity = '' AND a.attgenerated = '' THEN coalesce(pg_get_expr(f.adbin, f.adrelid), t.typdefault)
@@ -66,6 +67,7 @@ WITH RECURSIVE resolved (oid, base) AS (
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN domain_base AS d ON d.oid = a.atttypid
+    JOIN pg_type AS shown ON shown.oid = coalesce(d.base, a.atttypid)
     LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     LEFT JOIN identities AS i ON i.refobjid = a.attrelid AND i.refobjsubid = a.attnum
     LEFT JOIN representations AS r ON r.domain = a.atttypid
@@ -215,6 +217,37 @@ WHERE p.prokind = 'f' AND n.nspname = ANY ($1)
   AND t.oid NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
   AND (a.oid IS NULL OR a.nameless = 0 OR (a.number = 1 AND a.documents))";
 
+/// Aggregates over rows that return a domain named like a media type, and functions that return one.
+const HANDLERS: &str = r"
+WITH written AS (
+    SELECT t.oid, json_build_object('schema', n.nspname, 'name', t.typname) AS name, lower(t.typname) AS accepted,
+        CASE t.typname WHEN '*/*' THEN 'application/octet-stream' ELSE t.typname END AS written,
+        CASE WHEN t.typbasetype IN ('bytea'::regtype, 'json'::regtype, 'xml'::regtype) THEN format_type(t.typbasetype, NULL)
+            ELSE 'text' END AS sent_as
+    FROM pg_type AS t
+    JOIN pg_namespace AS n ON n.oid = t.typnamespace
+    WHERE t.typtype = 'd' AND (t.typname = '*/*' OR t.typname ~ '^[A-Za-z0-9.-]+/[A-Za-z0-9.+-]+$')
+), handlers AS (
+    SELECT json_build_object('schema', n.nspname, 'name', p.proname) AS function,
+        CASE WHEN taken.oid <> 'anyelement'::regtype THEN json_build_object('schema', tn.nspname, 'name', c.relname) END AS target,
+        w.accepted, w.written, w.sent_as
+    FROM written AS w
+    JOIN pg_proc AS p ON p.prorettype = w.oid AND p.prokind = 'a' AND p.pronargs = 1
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    JOIN pg_type AS taken ON taken.oid = p.proargtypes[0]
+    LEFT JOIN pg_class AS c ON c.oid = taken.typrelid
+    LEFT JOIN pg_namespace AS tn ON tn.oid = c.relnamespace
+    WHERE n.nspname = ANY ($1)
+      AND (taken.oid = 'anyelement'::regtype OR c.relkind IN ('r', 'v', 'm', 'f', 'p'))
+    UNION ALL
+    SELECT w.name, json_build_object('schema', n.nspname, 'name', p.proname), w.accepted, w.written, w.sent_as
+    FROM written AS w
+    JOIN pg_proc AS p ON p.prorettype = w.oid AND p.prokind = 'f' AND NOT p.proretset
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname = ANY ($1)
+)
+SELECT coalesce(json_agg(handlers), '[]')::text FROM handlers";
+
 /// `ALTER ROLE … SET …`, as far as this login may set it too; those of this database come last and so win.
 const ROLES: &str = r"
 SELECT coalesce(json_agg(json_build_object('role', own.role, 'settings', own.settings)), '[]')::text
@@ -257,14 +290,15 @@ struct RoleRow {
 /// The cache that the answers to [`STATEMENTS`] make.
 ///
 /// Errors: an answer that is not the JSON its statement writes.
-pub(crate) fn assemble(generation: u64, answers: &[String; 7]) -> Result<SchemaCache, serde_json::Error> {
-    let [tables, foreign_keys, keys, views, computed, functions, roles] = answers;
+pub(crate) fn assemble(generation: u64, answers: &[String; 8]) -> Result<SchemaCache, serde_json::Error> {
+    let [tables, foreign_keys, keys, views, computed, functions, handlers, roles] = answers;
     let tables: Vec<TableRow> = serde_json::from_str(tables)?;
     let foreign_keys: Vec<ForeignKey> = serde_json::from_str(foreign_keys)?;
     let mut keys: Vec<Key> = serde_json::from_str(keys)?;
     let views = view::resolve(&serde_json::from_str::<Vec<ViewRow>>(views)?);
     let computed: Vec<ComputedRelation> = serde_json::from_str(computed)?;
     let overloads: Vec<Function> = serde_json::from_str(functions)?;
+    let handlers: Vec<Handler> = serde_json::from_str(handlers)?;
     let roles: Vec<RoleRow> = serde_json::from_str(roles)?;
 
     let mut functions: HashMap<Name, Vec<Function>> = HashMap::new();
@@ -283,6 +317,7 @@ pub(crate) fn assemble(generation: u64, answers: &[String; 7]) -> Result<SchemaC
         relationships: derive(&foreign_keys, &keys, &views, computed, |name| tables.contains_key(name)),
         tables,
         functions,
+        handlers: Handlers::of(handlers),
         roles: roles.into_iter().map(|row| (row.role, Role::of(row.settings))).collect(),
     })
 }

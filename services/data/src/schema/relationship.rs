@@ -25,8 +25,8 @@ pub(crate) enum Cardinality {
     ManyToOne { constraint: String, columns: Pairs },
     /// The target holds the key.
     OneToMany { constraint: String, columns: Pairs },
-    /// Either holds the key, and it is unique there.
-    OneToOne { constraint: String, columns: Pairs },
+    /// Either holds the key – the source, if it is `held` –, and it is unique there.
+    OneToOne { constraint: String, columns: Pairs, held: bool },
     /// A third relation holds a key to each.
     ManyToMany(Junction),
     /// A function over the source's row type returns rows of the target.
@@ -175,8 +175,8 @@ fn both_ways(foreign_key: &ForeignKey) -> (Relationship, Relationship) {
     let inverse: Pairs = columns.iter().map(|(own, theirs)| (theirs.clone(), own.clone())).collect();
     let (forth, back) = if unique {
         (
-            Cardinality::OneToOne { constraint: constraint.clone(), columns },
-            Cardinality::OneToOne { constraint, columns: inverse },
+            Cardinality::OneToOne { constraint: constraint.clone(), columns, held: true },
+            Cardinality::OneToOne { constraint, columns: inverse, held: false },
         )
     } else {
         (

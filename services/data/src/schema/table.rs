@@ -25,8 +25,8 @@ pub(crate) struct Table {
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
-    /// The type as declared, such as `character varying(10)`.
-    pub(crate) declared_type: String,
+    /// The type as people read it: domains resolved, without lengths.
+    pub(crate) shown_type: String,
     /// The type that a value is read as: domains resolved, lengths left to the column to enforce.
     pub(crate) input_type: CatalogText,
     pub(crate) nullable: bool,

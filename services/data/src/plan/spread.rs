@@ -1,0 +1,65 @@
+//! Spread relations: what of them their parent shows as its own.
+//!
+//! An aggregate in a relation to-one would be over one row each time, so it is taken over the parent's rows instead:
+//! up to the root, or to the relation that is not spread itself.
+
+use base::Result;
+
+use super::read::ReadPlan;
+use crate::error::NOT_IMPLEMENTED;
+use crate::request::select::{Aggregate, Cast};
+
+/// A column of a spread relation, as its parent shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Output {
+    /// The column's name, in the relation's rows and in the parent's.
+    pub(crate) name: String,
+    pub(crate) aggregate: Option<Aggregate>,
+    pub(crate) aggregate_cast: Option<Cast>,
+}
+
+impl Output {
+    fn plain(name: &str) -> Output {
+        Output { name: name.to_owned(), aggregate: None, aggregate_cast: None }
+    }
+}
+
+/// What the parent of a relation to-one shows of it. The plan aggregates nothing any more.
+pub(super) fn of_one(plan: &mut ReadPlan) -> Vec<Output> {
+    let mut outputs = Vec::new();
+    for column in &mut plan.columns {
+        let aggregate = column.aggregate.take();
+        let aggregate_cast = column.aggregate_cast.take();
+        if let Some(aggregate) = aggregate {
+            column.alias.get_or_insert_with(|| aggregate.name().to_owned());
+            column.field.whole_row = column.field.column == "*";
+        }
+        outputs.push(Output { name: column.name().to_owned(), aggregate, aggregate_cast });
+    }
+    for embed in &mut plan.embeds {
+        if !embed.spread && !embed.plan.is_empty() {
+            outputs.push(Output::plain(&embed.label));
+        }
+        for output in &mut embed.outputs {
+            outputs.push(Output {
+                name: output.name.clone(),
+                aggregate: output.aggregate.take(),
+                aggregate_cast: output.aggregate_cast.take(),
+            });
+        }
+    }
+    outputs
+}
+
+/// What the parent of a relation to-many shows of it: lists.
+///
+/// Errors: PGRST127 for an aggregate.
+pub(super) fn of_many(plan: &mut ReadPlan) -> Result<Vec<Output>> {
+    let outputs = of_one(plan);
+    if outputs.iter().any(|output| output.aggregate.is_some()) {
+        return Err(NOT_IMPLEMENTED
+            .error("Feature not implemented")
+            .with_details("Aggregates are not implemented for one-to-many or many-to-many spreads."));
+    }
+    Ok(outputs)
+}
