@@ -2,7 +2,9 @@
 
 mod config;
 mod extensions;
+mod role_settings;
 mod sql;
+mod statements;
 
 pub use config::ProjectConfig;
 

@@ -1,6 +1,8 @@
-//! Leaves `CREATE EXTENSION` statements out of a SQL file, read as PostgreSQL's own scanner reads it.
+//! Leaves `CREATE EXTENSION` statements out of a SQL file.
 
 use std::ops::Range;
+
+use super::statements::{blank, statements};
 
 /// The text with `CREATE EXTENSION` statements for the extensions in `skip` blanked out: every other character keeps
 /// its position, so that PostgreSQL's messages still point to the right line.
@@ -12,9 +14,7 @@ pub(super) fn without_extensions(text: &str, skip: &[String]) -> String {
     // from the last to the first: a blank can be shorter in bytes than what it replaces
     for statement in statements(text).into_iter().rev() {
         if extension(text, &statement).is_some_and(|name| skip.contains(&name)) {
-            let all = statement[0].start..statement[statement.len() - 1].end;
-            let blank = text[all.clone()].chars().map(|c| if c == '\n' { c } else { ' ' });
-            out.replace_range(all, &blank.collect::<String>());
+            blank(&mut out, &statement);
         }
     }
     out
@@ -33,86 +33,6 @@ fn extension(text: &str, statement: &[Range<usize>]) -> Option<String> {
         Some(quoted) => quoted.strip_suffix('"').unwrap_or(quoted).replace("\"\"", "\""),
         None => name.to_ascii_lowercase(),
     })
-}
-
-/// The tokens of each statement, its semicolon included; space and comments are in none.
-fn statements(text: &str) -> Vec<Vec<Range<usize>>> {
-    let mut statements = vec![Vec::new()];
-    let mut at = 0;
-    while let Some(first) = text[at..].chars().next() {
-        let rest = &text[at..];
-        let length = length(rest, first);
-        let token = &rest[..length];
-        if !(first.is_whitespace() || token.starts_with("--") || token.starts_with("/*")) {
-            statements.last_mut().expect("there is always one").push(at..at + length);
-        }
-        if first == ';' {
-            statements.push(Vec::new());
-        }
-        at += length;
-    }
-    statements.retain(|tokens| !tokens.is_empty());
-    statements
-}
-
-/// How many bytes the token, comment or space at the start of `rest` takes; what is not closed goes to the end.
-fn length(rest: &str, first: char) -> usize {
-    let until =
-        |from: usize, end: &str| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-    match first {
-        '-' if rest.starts_with("--") => rest.find(['\n', '\r']).unwrap_or(rest.len()),
-        '/' if rest.starts_with("/*") => comment(rest),
-        '\'' => quoted(rest, '\'', false),
-        '"' => quoted(rest, '"', false),
-        'e' | 'E' if rest[1..].starts_with('\'') => 1 + quoted(&rest[1..], '\'', true),
-        '$' => match dollar_tag(rest) {
-            Some(tag) => until(tag.len(), tag),
-            None => 1,
-        },
-        c if in_word(c) => rest.find(|c| !(in_word(c) || c == '$')).unwrap_or(rest.len()),
-        other => other.len_utf8(),
-    }
-}
-
-/// `'…'` or `"…"`: a doubled quote is one inside; in `E'…'` so is `\'`.
-fn quoted(rest: &str, quote: char, backslash: bool) -> usize {
-    let mut chars = rest.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        if backslash && c == '\\' {
-            chars.next();
-        } else if c == quote && chars.next_if(|(_, next)| *next == quote).is_none() {
-            return at + c.len_utf8();
-        }
-    }
-    rest.len()
-}
-
-/// `/* … */`; comments nest.
-fn comment(rest: &str) -> usize {
-    let (mut at, mut depth) = (0, 0);
-    while let Some(found) = rest[at..].find(['/', '*']) {
-        at += found;
-        match rest.get(at..at + 2) {
-            Some("/*") => (depth, at) = (depth + 1, at + 2),
-            Some("*/") => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
-        }
-        if depth == 0 {
-            return at;
-        }
-    }
-    rest.len()
-}
-
-/// `$$` or `$tag$`; `$1` is a parameter.
-fn dollar_tag(rest: &str) -> Option<&str> {
-    let end = 1 + rest[1..].find('$')?;
-    let tag = &rest[1..end];
-    (tag.chars().all(in_word) && !tag.starts_with(|c: char| c.is_ascii_digit())).then_some(&rest[..=end])
-}
-
-fn in_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
 }
 
 #[cfg(test)]

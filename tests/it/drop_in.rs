@@ -26,6 +26,8 @@ create function api.host() returns text language sql as $$ select current_settin
 grant execute on function api.host() to anon;
 ";
 
+const SECRET: &str = "reallyreallyreallyreallyverysafe";
+
 struct Lone(Child, Outbound);
 
 impl Lone {
@@ -75,13 +77,12 @@ fn a_file_and_variables_are_enough() {
     run(async {
         let (app, folder) = (App::with(SCHEMA).await, folder());
         let (file, socket) = (folder.path().join("postgrest.conf"), folder.path().join("data.sock"));
-        let secret = "reallyreallyreallyreallyverysafe";
         let url = app.login("data").await.url();
         std::fs::write(
             &file,
             format!(
                 "db-uri = \"{}\"\ndb-schema = \"public\" # a variable says otherwise\ndb-anon-role = \"anon\"\n\
-                 jwt-secret = \"{secret}\"\nserver-unix-socket = \"{}\"\napp.settings.host = \"$(NAMED)\"\n",
+                 jwt-secret = \"{SECRET}\"\nserver-unix-socket = \"{}\"\napp.settings.host = \"$(NAMED)\"\n",
                 url.expose(),
                 socket.display()
             ),
@@ -92,7 +93,7 @@ fn a_file_and_variables_are_enough() {
         let anonymous = lone.get("/notes?select=id", None).await;
         assert_eq!(anonymous, (StatusCode::OK, json!([{ "id": 1 }])));
         let bob =
-            token(json!({ "role": "authenticated", "sub": "bob", "session_id": app.project.id }), secret);
+            token(json!({ "role": "authenticated", "sub": "bob", "session_id": app.project.id }), SECRET);
         let own = lone.get("/notes?select=id", Some(&bob)).await;
         assert_eq!(own, (StatusCode::OK, json!([{ "id": 2 }])), "nobody is there to ask about sessions");
         assert_eq!(lone.get("/rpc/host", None).await, (StatusCode::OK, json!("here")));
@@ -115,6 +116,7 @@ fn what_it_tells_of_itself_is_as_the_file_says() {
         let url = app.login("data").await.url();
         let text = format!(
             "db-uri = \"{}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\nserver-unix-socket = \"{}\"\n\
+             jwt-secret = \"{SECRET}\"\njwt-role-claim-key = \".app.roles[0]\"\n\
              client-error-verbosity = \"minimal\"\nserver-trace-header = \"X-Trace\"\nserver-timing-enabled = true\n",
             url.expose(),
             socket.display()
@@ -130,6 +132,10 @@ fn what_it_tells_of_itself_is_as_the_file_says() {
             (StatusCode::OK, &["jwt", "parse", "plan", "transaction", "response"][..])
         );
         assert_eq!(headers["x-trace"], "t-1");
+
+        let bob = token(json!({ "app": {"roles": ["authenticated"]}, "sub": "bob" }), SECRET);
+        let own = lone.get("/notes?select=id", Some(&bob)).await;
+        assert_eq!(own, (StatusCode::OK, json!([{ "id": 2 }])), "the role is where the file says");
 
         let (status, headers, body) = lone.answer("/note", None).await;
         assert_eq!(status, StatusCode::NOT_FOUND);

@@ -148,7 +148,8 @@ fn a_missing_extension_names_the_way_round_and_the_way_works() {
 fn migrations_are_applied_once_in_order_and_the_seed_once() {
     let project = folder_with("migrations/20260102_rows.sql", "insert into public.a values ('migrated');");
     let supabase = project.path().join("supabase");
-    let create = "create table public.a (what text); alter table public.a enable row level security;";
+    let create = "create table public.a (what text); alter table public.a enable row level security;
+        alter role authenticator set pgrst.db_aggregates_enabled to 'true';";
     std::fs::write(supabase.join("migrations/20260101_table.sql"), create).unwrap();
     std::fs::write(supabase.join("seed.sql"), "insert into public.a values ('seeded');").unwrap();
     let (folder, path) = (folder(), project.path().to_str().unwrap().to_owned());
@@ -162,6 +163,8 @@ fn migrations_are_applied_once_in_order_and_the_seed_once() {
 
     let up = Process::up(folder.path(), &["--workdir", &path]);
     assert_eq!(rows(&up), both);
+    let counted = up.call(Method::GET, "/rest/v1/a?select=count()", "service_role_key");
+    run(async { assert_eq!(counted.send().await.expect(200).json(), json!([{"count": 2}])) });
     up.stop();
     let up = Process::up(folder.path(), &["--workdir", &path]);
     assert_eq!(rows(&up), both);

@@ -14,6 +14,7 @@ use crate::Data;
 use crate::error::NO_SECRET;
 use crate::error::token::{anonymous_refused, rejected, session_ended};
 use crate::execute::{Active, ended};
+use crate::snapshot::Snapshot;
 
 /// Seconds by which clocks may differ.
 const LEEWAY: i64 = 30;
@@ -26,9 +27,11 @@ pub(crate) async fn identify(
     headers: &HeaderMap,
     project: &Document,
     active: &Active,
+    snapshot: &Snapshot,
     data: &Data,
 ) -> base::Result<Caller> {
-    let anonymous = active.settings().anon_role.as_deref();
+    let Snapshot { settings, role_claim, .. } = snapshot;
+    let anonymous = settings.anon_role.as_deref();
     let Some(token) = bearer(headers).or_else(|| bare_scheme(headers)) else {
         let role = anonymous.ok_or_else(anonymous_refused)?;
         return Ok(Caller { role: role.to_owned(), claims: Claims::new(), token: None });
@@ -44,7 +47,7 @@ pub(crate) async fn identify(
     if !is_audience(claims.get("aud")) {
         return Err(rejected(&TokenError::Claim("aud"), false));
     }
-    if let Some(wanted) = &active.settings().jwt_aud
+    if let Some(wanted) = &settings.jwt_aud
         && !is_for(claims.get("aud"), wanted)
     {
         return Err(rejected(&TokenError::Foreign, false));
@@ -55,9 +58,9 @@ pub(crate) async fn identify(
     {
         return Err(session_ended());
     }
-    let role = claims.get("role").and_then(Value::as_str).or(anonymous).ok_or_else(anonymous_refused)?;
-    let (role, claims) = (role.to_owned(), Claims::clone(&claims));
-    Ok(Caller { role, claims, token: Some(Secret::new(token)) })
+    let named = role_claim.of(&claims).or_else(|| anonymous.map(str::to_owned));
+    let role = named.ok_or_else(anonymous_refused)?;
+    Ok(Caller { role, claims: Claims::clone(&claims), token: Some(Secret::new(token)) })
 }
 
 /// The claims of a token that is good but for the time: as they were found before, if they were.

@@ -17,8 +17,9 @@ use crate::error::media_type;
 use crate::media::MediaType;
 use crate::request::{Action, ApiRequest};
 use crate::respond::headless;
-use crate::schema::{Function, SchemaCache, Table};
+use crate::schema::{Function, Table};
 use crate::settings::{OpenApiMode, Settings};
+use crate::snapshot::Snapshot;
 
 /// What answers are written as, and bodies read.
 const PRODUCED: [&str; 4] = [
@@ -44,8 +45,7 @@ struct Visible {
 pub(crate) fn answer(
     headers: &HeaderMap,
     request: &ApiRequest,
-    cache: &SchemaCache,
-    settings: &Settings,
+    snapshot: &Snapshot,
     visible: &[u8],
 ) -> Result<Response> {
     let takes =
@@ -56,7 +56,7 @@ pub(crate) fn answer(
     let visible: Visible = serde_json::from_slice(visible).map_err(internal)?;
     let body = match request.target.action {
         Action::Inspect { head: true } => headless(),
-        _ => Body::from(of_schema(headers, &request.schema, cache, &visible, settings).to_string()),
+        _ => Body::from(of_schema(headers, &request.schema, snapshot, &visible).to_string()),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -70,13 +70,8 @@ pub(crate) fn answer(
     Ok(response)
 }
 
-fn of_schema(
-    headers: &HeaderMap,
-    schema: &str,
-    cache: &SchemaCache,
-    visible: &Visible,
-    settings: &Settings,
-) -> Value {
+fn of_schema(headers: &HeaderMap, schema: &str, snapshot: &Snapshot, visible: &Visible) -> Value {
+    let Snapshot { schema: cache, settings, .. } = snapshot;
     let all = settings.openapi_mode == OpenApiMode::IgnorePrivileges;
     let mut tables: Vec<&Table> = cache
         .tables

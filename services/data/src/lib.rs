@@ -11,15 +11,18 @@ mod document;
 mod drop_in;
 mod error;
 mod execute;
+mod given;
 mod media;
 mod pipeline;
 mod plan;
 mod render;
 mod request;
 mod respond;
+mod role_claim;
 mod routes;
 mod schema;
 mod settings;
+mod snapshot;
 mod timing;
 
 use std::sync::Arc;

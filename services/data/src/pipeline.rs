@@ -19,8 +19,8 @@ use crate::execute::{Active, Outcome, Transaction, transaction};
 use crate::plan::plan;
 use crate::request::{self, ApiRequest, Resource};
 use crate::respond::{describe, respond};
-use crate::schema::SchemaCache;
 use crate::settings::OpenApiMode;
+use crate::snapshot::Snapshot;
 use crate::timing::Timing;
 
 /// Answers a request about a relation or function.
@@ -31,7 +31,7 @@ pub(crate) async fn answer(data: &Data, project: &Document, request: Request) ->
 /// Answers `OPTIONS`.
 pub(crate) async fn options(data: &Data, project: &Document, request: Request) -> Result<Response> {
     let call = Call::of(data, project, request).await?;
-    let answer = call.with_schema(describe::answer).await?.0;
+    let answer = call.planned(|request, snapshot| describe::answer(request, &snapshot.schema)).await?.0;
     Ok(call.timing.tell(answer))
 }
 
@@ -40,19 +40,17 @@ pub(crate) async fn options(data: &Data, project: &Document, request: Request) -
 /// Errors: PGRST126 if the project describes nothing.
 pub(crate) async fn inspect(data: &Data, project: &Document, request: Request) -> Result<Response> {
     let mut call = Call::of(data, project, request).await?;
-    let active = call.active.clone();
-    let settings = active.settings();
     if call.request.target.resource != Resource::Root {
         return call.answer().await;
     }
-    if settings.openapi_mode == OpenApiMode::Disabled {
+    let snapshot = call.snapshot.clone();
+    if snapshot.settings.openapi_mode == OpenApiMode::Disabled {
         return Err(ROOT_DISABLED.error("Root endpoint metadata is disabled"));
     }
-    let schema = call.active.schema().await?;
     call.timing.ends("plan");
-    let visible = call.run(call.session(&schema).visibility()).await?;
+    let visible = call.run(call.session(&snapshot).visibility()).await?;
     call.timing.ends("transaction");
-    let answer = document::answer(&call.parts.headers, &call.request, &schema, settings, &visible.body)?;
+    let answer = document::answer(&call.parts.headers, &call.request, &snapshot, &visible.body)?;
     Ok(call.timing.tell(answer))
 }
 
@@ -63,6 +61,8 @@ struct Call<'a> {
     caller: Caller,
     request: ApiRequest,
     active: Arc<Active>,
+    /// The project as it was when the request came.
+    snapshot: Arc<Snapshot>,
     timing: Timing,
 }
 
@@ -71,19 +71,22 @@ impl<'a> Call<'a> {
     async fn of(data: &'a Data, project: &Document, request: Request) -> Result<Call<'a>> {
         let (parts, body) = request.into_parts();
         let active = data.actives.of(project).await?;
-        let mut timing = Timing::start(active.settings().server_timing_enabled);
-        let caller = identify(&parts.headers, project, &active, data).await?;
+        let snapshot = active.snapshot().await?;
+        let settings = &snapshot.settings;
+        let mut timing = Timing::start(settings.server_timing_enabled);
+        let caller = identify(&parts.headers, project, &active, &snapshot, data).await?;
         timing.ends("jwt");
         let body = read(body, data.max_body_bytes).await?;
-        let request = request::parse(&parts, body, active.settings())?;
+        let request = request::parse(&parts, body, settings)?;
         timing.ends("parse");
-        Ok(Call { data, parts, caller, request, active, timing })
+        Ok(Call { data, parts, caller, request, active, snapshot, timing })
     }
 
     async fn answer(mut self) -> Result<Response> {
-        let (plan, schema) =
-            self.with_schema(|request, schema| plan(request, schema, self.active.settings())).await?;
-        let transaction = self.session(&schema).transaction(&plan);
+        let (plan, snapshot) = self
+            .planned(|request, Snapshot { schema, settings, .. }| plan(request, schema, settings))
+            .await?;
+        let transaction = self.session(&snapshot).transaction(&plan);
         self.timing.ends("plan");
         let outcome = self.run(transaction).await?;
         self.timing.ends("transaction");
@@ -91,14 +94,13 @@ impl<'a> Call<'a> {
         Ok(self.timing.tell(answer))
     }
 
-    /// What `look` finds in the schema; if it misses a name, once more in a fresh one.
-    async fn with_schema<T>(
+    /// What `look` makes of the request; if it misses a name, once more with a fresh snapshot.
+    async fn planned<T>(
         &self,
-        look: impl Fn(&ApiRequest, &SchemaCache) -> Result<T>,
-    ) -> Result<(T, Arc<SchemaCache>)> {
-        let schema = self.active.schema().await?;
-        let error = match look(&self.request, &schema) {
-            Ok(found) => return Ok((found, schema)),
+        look: impl Fn(&ApiRequest, &Snapshot) -> Result<T>,
+    ) -> Result<(T, Arc<Snapshot>)> {
+        let error = match look(&self.request, &self.snapshot) {
+            Ok(found) => return Ok((found, self.snapshot.clone())),
             Err(error) if missing::may_be_stale(&error) => error,
             Err(error) => return Err(error),
         };
@@ -108,9 +110,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn session<'s>(&'s self, schema: &'s SchemaCache) -> Session<'s> {
-        let Call { parts, caller, request, active, .. } = self;
-        Session { parts, caller, request, schema, settings: active.settings() }
+    fn session<'s>(&'s self, snapshot: &'s Snapshot) -> Session<'s> {
+        let Call { parts, caller, request, .. } = self;
+        let Snapshot { schema, settings, .. } = snapshot;
+        Session { parts, caller, request, schema, settings }
     }
 
     async fn run(&self, transaction: Transaction) -> Result<Outcome> {

@@ -3,6 +3,7 @@
 pub(crate) mod function;
 pub(crate) mod handler;
 pub(crate) mod load;
+pub(crate) mod options;
 pub(crate) mod relationship;
 pub(crate) mod role;
 pub(crate) mod table;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub anon_role: Option<String>,
     /// Whom tokens must be for, if they say it; anybody if none.
     pub jwt_aud: Option<String>,
+    /// Where in a token its role is, as a JSONPath (RFC 9535).
+    pub role_claim: String,
     /// Whether `select` may aggregate.
     pub aggregates_enabled: bool,
     /// Whether `Accept: application/vnd.pgrst.plan` shows how PostgreSQL would go about a request.
@@ -36,6 +38,10 @@ pub struct Settings {
     pub openapi_url: Option<String>,
     /// A function of the first schema that answers at the root instead.
     pub root_function: Option<String>,
+    /// Whether the database may hold settings too, which then come before these.
+    pub in_database: bool,
+    /// A function, as `schema.name`, that sets `pgrst.*` before they are read.
+    pub pre_config: Option<String>,
     /// A function, as `schema.name`, that runs in each transaction before its statement.
     pub pre_request: Option<String>,
     /// How transactions end, and whether `Prefer: tx=` may decide otherwise.
@@ -55,6 +61,7 @@ impl Default for Settings {
             max_rows: Some(1000),
             anon_role: Some("anon".to_owned()),
             jwt_aud: None,
+            role_claim: "$.role".to_owned(),
             aggregates_enabled: false,
             plan_enabled: false,
             server_timing_enabled: false,
@@ -64,6 +71,8 @@ impl Default for Settings {
             openapi_security_active: false,
             openapi_url: None,
             root_function: None,
+            in_database: true,
+            pre_config: None,
             pre_request: None,
             tx_end: TransactionEnd::default(),
             hoisted_tx_settings: owned(&[

@@ -106,6 +106,15 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until `condition` holds, on a runtime.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// A folder that PostgreSQL's own user can enter, gone when dropped.
 pub fn folder() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;

@@ -14,42 +14,26 @@ use common::project::{Endpoint, Keys};
 use http::HeaderName;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
 
-use crate::settings::{OpenApiMode, Settings, TransactionEnd};
+use crate::given::Given;
+use crate::settings::{Settings, TransactionEnd};
 
-/// The options that are followed.
-const FOLLOWED: [&str; 33] = [
+/// The options that are followed, besides those that are a project's.
+const FOLLOWED: [&str; 16] = [
     "client-error-verbosity",
-    "db-aggregates-enabled",
-    "db-anon-role",
-    "db-extra-search-path",
-    "db-hoisted-tx-settings",
-    "db-max-rows",
-    "db-plan-enabled",
     "db-pool",
     "db-pool-acquisition-timeout",
     "db-pool-max-idletime",
-    "db-pre-request",
-    "db-root-spec",
-    "db-schemas",
-    "db-tx-end",
     "db-uri",
-    "jwt-aud",
-    "jwt-cache-max-entries",
     "jwt-secret",
     "jwt-secret-is-base64",
-    "openapi-mode",
-    "openapi-security-active",
-    "openapi-server-proxy-uri",
     "server-cors-allowed-origins",
     "server-host",
     "server-port",
-    "server-timing-enabled",
     "server-trace-header",
     "server-unix-socket",
-    "url-use-legacy-target-names",
     // what they ask for is what is done anyhow
+    "db-channel",
     "db-channel-enabled",
-    "db-config",
     "db-prepared-statements",
     "log-level",
 ];
@@ -66,7 +50,6 @@ const ALIASES: [(&str, &str); 8] = [
     ("server-proxy-uri", "openapi-server-proxy-uri"),
 ];
 
-const APP_SETTINGS: &str = "app.settings.";
 /// A shared secret shorter than this is guessed too soon (RFC 7518 §3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
@@ -106,32 +89,27 @@ impl Options {
             None => key,
         };
         let all = Given(given.into_iter().map(|(key, value)| (named(key), value)).collect());
-        let is_followed = |key: &&String| FOLLOWED.contains(&key.as_str()) || key.starts_with(APP_SETTINGS);
+        let is_followed = |key: &&String| FOLLOWED.contains(&key.as_str()) || Given::is_of_project(key);
         let ignored = all.0.keys().filter(|key| !is_followed(key)).cloned().collect();
         let url = Secret::new(all.content("db-uri")?.unwrap_or_else(|| "postgresql://".to_owned()));
         let database = Endpoint::parse(&url).map_err(|error| format!("db-uri: {}", error.message))?;
+        let verbosities = [("verbose", false), ("minimal", true)];
         Ok(Options {
             database,
             keys: all.keys()?,
-            settings: all.settings()?,
+            settings: all.over(unless_said())?,
             budget: all.budget()?,
             place: all.place()?,
             allowed_origins: all.list("server-cors-allowed-origins").unwrap_or_default(),
-            brief_errors: all.brief_errors()?,
+            brief_errors: all.word("client-error-verbosity", &verbosities)?.unwrap_or(false),
             trace_header: all.trace_header()?,
             ignored,
         })
     }
 }
 
-/// Values by option.
-struct Given(BTreeMap<String, String>);
-
+/// What concerns the process alone.
 impl Given {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str).filter(|text| !text.is_empty())
-    }
-
     /// A value, or the content of the file that `@PATH` names.
     fn content(&self, key: &str) -> Result<Option<String>, String> {
         match self.text(key) {
@@ -147,90 +125,9 @@ impl Given {
         }
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, String> {
-        let Some(text) = self.text(key) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| format!("{key}: {text} is no number that it may be"))
-    }
-
-    fn truth(&self, key: &str) -> Result<Option<bool>, String> {
-        match self.text(key).map(str::to_ascii_lowercase).as_deref() {
-            None => Ok(None),
-            Some("true" | "yes" | "on" | "1") => Ok(Some(true)),
-            Some("false" | "no" | "off" | "0") => Ok(Some(false)),
-            Some(other) => Err(format!("{key}: {other} is neither true nor false")),
-        }
-    }
-
-    /// A list with commas; of nothing if it is there and empty.
-    fn list(&self, key: &str) -> Option<Vec<String>> {
-        let text = self.0.get(key)?;
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        Some(parts.map(str::to_owned).collect())
-    }
-
-    fn settings(&self) -> Result<Settings, String> {
-        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        let tx_end = match self.text("db-tx-end") {
-            None | Some("commit") => TransactionEnd::Commit,
-            Some("commit-allow-override") => TransactionEnd::CommitAllowOverride,
-            Some("rollback") => TransactionEnd::Rollback,
-            Some("rollback-allow-override") => TransactionEnd::RollbackAllowOverride,
-            Some(other) => return Err(format!("db-tx-end: there is no {other}")),
-        };
-        let app_settings = self.0.iter().filter_map(|(key, value)| {
-            let name = key.strip_prefix(APP_SETTINGS)?;
-            Some((name.to_owned(), value.clone()))
-        });
-        let defaults = Settings::default();
-        Ok(Settings {
-            schemas: self
-                .list("db-schemas")
-                .filter(|all| !all.is_empty())
-                .unwrap_or_else(|| owned(&["public"])),
-            extra_search_path: self.list("db-extra-search-path").unwrap_or_else(|| owned(&["public"])),
-            max_rows: self.number("db-max-rows")?,
-            aggregates_enabled: self.truth("db-aggregates-enabled")?.unwrap_or(false),
-            plan_enabled: self.truth("db-plan-enabled")?.unwrap_or(false),
-            server_timing_enabled: self.truth("server-timing-enabled")?.unwrap_or(false),
-            legacy_target_names: self.truth("url-use-legacy-target-names")?.unwrap_or(true),
-            jwt_cache_max_entries: self
-                .number("jwt-cache-max-entries")?
-                .unwrap_or(defaults.jwt_cache_max_entries),
-            openapi_mode: self.openapi_mode()?,
-            openapi_security_active: self.truth("openapi-security-active")?.unwrap_or(false),
-            openapi_url: self.text("openapi-server-proxy-uri").map(str::to_owned),
-            root_function: self
-                .text("db-root-spec")
-                .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned()),
-            anon_role: self.text("db-anon-role").map(str::to_owned),
-            jwt_aud: self.text("jwt-aud").map(str::to_owned),
-            pre_request: self.text("db-pre-request").map(str::to_owned),
-            tx_end,
-            hoisted_tx_settings: self.list("db-hoisted-tx-settings").unwrap_or(defaults.hoisted_tx_settings),
-            app_settings: app_settings.collect(),
-        })
-    }
-
-    fn brief_errors(&self) -> Result<bool, String> {
-        match self.text("client-error-verbosity") {
-            None | Some("verbose") => Ok(false),
-            Some("minimal") => Ok(true),
-            Some(other) => Err(format!("client-error-verbosity: there is no {other}")),
-        }
-    }
-
     fn trace_header(&self) -> Result<Option<HeaderName>, String> {
         let Some(name) = self.text("server-trace-header") else { return Ok(None) };
         name.parse().map(Some).map_err(|_| format!("server-trace-header: {name} is no header's name"))
-    }
-
-    fn openapi_mode(&self) -> Result<OpenApiMode, String> {
-        match self.text("openapi-mode") {
-            None | Some("follow-privileges") => Ok(OpenApiMode::FollowPrivileges),
-            Some("ignore-privileges") => Ok(OpenApiMode::IgnorePrivileges),
-            Some("disabled") => Ok(OpenApiMode::Disabled),
-            Some(other) => Err(format!("openapi-mode: there is no {other}")),
-        }
     }
 
     fn keys(&self) -> Result<Keys, String> {
@@ -276,6 +173,18 @@ impl Given {
             host => host,
         };
         Ok(Place::Tcp(host.to_owned(), self.number("server-port")?.unwrap_or(3000)))
+    }
+}
+
+/// The settings of a project of which nothing is said.
+fn unless_said() -> Settings {
+    Settings {
+        schemas: vec!["public".to_owned()],
+        extra_search_path: vec!["public".to_owned()],
+        max_rows: None,
+        anon_role: None,
+        tx_end: TransactionEnd::Commit,
+        ..Settings::default()
     }
 }
 

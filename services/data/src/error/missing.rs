@@ -198,7 +198,10 @@ fn function_suggestion(cache: &SchemaCache, name: &Name, arguments: &[&str]) -> 
 
 /// More than one function of that name and those arguments.
 pub(crate) fn ambiguous_function(found: &[&Function]) -> Error {
-    let signatures: Vec<String> = found.iter().map(|function| function.signature()).collect();
+    let mut signatures: Vec<(usize, String)> =
+        found.iter().map(|function| (function.parameters.len(), function.signature())).collect();
+    signatures.sort_unstable();
+    let signatures: Vec<String> = signatures.into_iter().map(|(_, signature)| signature).collect();
     AMBIGUOUS_FUNCTION
         .error(format!(
             "Could not choose the best candidate function between: {}",

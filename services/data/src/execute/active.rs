@@ -28,8 +28,8 @@ use super::listener;
 use super::tls::Tls;
 use crate::error::envelope::internal;
 use crate::error::{CONNECTION, POOL_TIMEOUT, unavailable};
-use crate::schema::SchemaCache;
 use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 
 /// Reloads that requests for unknown names may cause in a project.
 const RELOADS_ON_MISS: Rate = Rate { burst: 4, period: Duration::from_secs(20) };
@@ -87,7 +87,7 @@ impl Actives {
                 config: config(endpoint, self.0.budget.wait),
                 tls: Tls::of(endpoint.tls),
                 projects: self.0.projects.clone(),
-                schema: ArcSwapOption::empty(),
+                snapshot: ArcSwapOption::empty(),
                 generation: AtomicU64::new(0),
                 proven,
                 loading: Mutex::new(()),
@@ -105,10 +105,10 @@ impl Actives {
         Ok(entry.or_insert_with_if(fresh, |old| old.version != version).await.into_value())
     }
 
-    /// The schema as it is now, if the project may reload for a name that was not found.
+    /// The project as it is now, if it may reload for a name that was not found.
     ///
     /// `None` when it reloaded too often of late: the name is not there.
-    pub(crate) async fn after_miss(&self, active: &Active) -> Result<Option<Arc<SchemaCache>>> {
+    pub(crate) async fn after_miss(&self, active: &Active) -> Result<Option<Arc<Snapshot>>> {
         if self.0.misses.check(active.reference.clone(), self.0.clock.now()).is_err() {
             return Ok(None);
         }
@@ -134,16 +134,17 @@ impl Actives {
 pub(crate) struct Active {
     reference: ProjectRef,
     version: i64,
+    /// As the project's document has them.
     settings: Settings,
     pool: Pool,
     config: Config,
     tls: Tls,
     projects: Projects,
-    schema: ArcSwapOption<SchemaCache>,
+    snapshot: ArcSwapOption<Snapshot>,
     generation: AtomicU64,
     /// The claims of tokens that were proven with the project's keys, by token.
     proven: Cache<String, Arc<Claims>>,
-    /// Held while the schema is loaded: whoever waits finds it loaded.
+    /// Held while a snapshot is loaded: whoever waits finds it loaded.
     loading: Mutex<()>,
     /// Held while the database is woken.
     waking: Mutex<()>,
@@ -151,11 +152,6 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// The project's settings.
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// The claims of tokens that were proven before.
     pub(crate) fn proven(&self) -> &Cache<String, Arc<Claims>> {
         &self.proven
@@ -171,38 +167,38 @@ impl Active {
         &self.tls
     }
 
-    /// The schema: at once if there is one, however old; else loaded.
+    /// The project as it was found last: at once if it was, however long ago; else loaded.
     ///
     /// Errors: PGRST000 to PGRST003.
-    pub(crate) async fn schema(&self) -> Result<Arc<SchemaCache>> {
-        match self.schema.load_full() {
-            Some(schema) => Ok(schema),
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        match self.snapshot.load_full() {
+            Some(snapshot) => Ok(snapshot),
             None => self.newer_than(0).await,
         }
     }
 
-    /// Loads the schema anew, while requests go on with the old one.
-    pub(crate) async fn reload(&self) -> Result<Arc<SchemaCache>> {
+    /// Loads it anew, while requests go on with the old one.
+    pub(crate) async fn reload(&self) -> Result<Arc<Snapshot>> {
         let _turn = self.loading.lock().await;
         self.load().await
     }
 
-    /// A schema newer than the generation, which somebody else may have loaded meanwhile.
-    async fn newer_than(&self, generation: u64) -> Result<Arc<SchemaCache>> {
+    /// One newer than the generation, which somebody else may have loaded meanwhile.
+    async fn newer_than(&self, generation: u64) -> Result<Arc<Snapshot>> {
         let _turn = self.loading.lock().await;
-        match self.schema.load_full() {
-            Some(schema) if schema.generation > generation => Ok(schema),
+        match self.snapshot.load_full() {
+            Some(snapshot) if snapshot.schema.generation > generation => Ok(snapshot),
             _ => self.load().await,
         }
     }
 
     /// Only under `loading`.
-    async fn load(&self) -> Result<Arc<SchemaCache>> {
+    async fn load(&self) -> Result<Arc<Snapshot>> {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
         let lease = self.lease().await?;
-        let schema = Arc::new(introspect::load(lease, &self.settings.schemas, generation).await?);
-        self.schema.store(Some(schema.clone()));
-        Ok(schema)
+        let snapshot = Arc::new(introspect::load(lease, &self.settings, generation).await?);
+        self.snapshot.store(Some(snapshot.clone()));
+        Ok(snapshot)
     }
 
     /// A connection. A sleeping database is woken once.

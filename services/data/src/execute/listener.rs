@@ -87,7 +87,7 @@ impl Driver for Forward {
         tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message
-                    && matches!(notification.payload(), "" | "reload schema")
+                    && matches!(notification.payload(), "" | "reload schema" | "reload config")
                 {
                     // full: a reload is due already
                     let _ = self.0.try_send(());

@@ -32,7 +32,7 @@ pub(crate) fn search_path<'a>(schemas: impl IntoIterator<Item = &'a str>) -> Str
     sql.text().to_owned()
 }
 
-/// Calls the function that runs before each statement, given as `schema.name` or `name`.
+/// Calls a function that runs before each statement, or before the settings are read, given as `schema.name` or `name`.
 pub(crate) fn pre_request(function: &str) -> Sql {
     let name = match function.split_once('.') {
         Some((schema, name)) => Name::new(schema, name),

@@ -1,0 +1,68 @@
+//! Options that a project's own database sets.
+
+use serde_json::json;
+
+use super::{ids, rest};
+use crate::support::process::eventually;
+use crate::support::{App, run};
+
+const SCHEMA: &str = "
+    create table public.notes (id int primary key);
+    insert into public.notes values (1), (2), (3);
+    create function public.configured() returns void language sql
+        as $$ select set_config('pgrst.db_max_rows', '2', true), set_config('pgrst.db_aggregates_enabled', 'true', true) $$;
+";
+
+#[test]
+fn the_owner_sets_them_while_the_service_runs() {
+    run(async {
+        let app = App::with(SCHEMA).await;
+        let service = app.service();
+        assert_eq!(ids(&service, "notes?order=id").await, json!([1, 2, 3]));
+
+        app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_max_rows', '1')").await;
+        eventually("one row is the most", async || ids(&service, "notes?order=id").await == json!([1])).await;
+
+        // what cannot be changes nothing
+        app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_tx_end', 'never')").await;
+        app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_max_rows', null)").await;
+        eventually("all rows", async || ids(&service, "notes?order=id").await == json!([1, 2, 3])).await;
+    });
+}
+
+#[test]
+fn a_function_sets_them_before_they_are_read_and_the_roles_come_first() {
+    run(async {
+        let app = App::with(SCHEMA).await;
+        app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_max_rows', '1')").await;
+        app.settings("data", json!({"pre_config": "public.configured"})).await;
+        let service = app.service();
+
+        assert_eq!(ids(&service, "notes?order=id").await, json!([1]));
+        let counted = service.get(&rest("notes?select=count()")).send().await.expect(200);
+        assert_eq!(counted.json(), json!([{"count": 3}]));
+    });
+}
+
+#[test]
+fn nobody_but_the_owner_sets_them_and_the_owner_not_everything() {
+    run(async {
+        let app = App::with(SCHEMA).await;
+        for (user, role, setting) in [
+            ("data", "authenticator", "pgrst.db_max_rows"),
+            ("storage", "anon", "statement_timeout"),
+            ("owner", "postgres", "statement_timeout"),
+            ("owner", "anon", "session_preload_libraries"),
+            ("owner", "anon", "log_min_messages"),
+            ("owner", "anon", "role"),
+            ("owner", "anon", "no_such_setting"),
+            ("owner", "anon", "a.b = 'c'; drop table public.notes; --"),
+        ] {
+            let mut connection = app.connect(user).await;
+            let set = sqlx::query("select meshbase.set_role_setting($1, $2, '1')").bind(role).bind(setting);
+            let refused = set.execute(&mut connection).await.unwrap_err();
+            let code = refused.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+            assert_eq!(code, "42501", "{user} sets {setting} of {role}: {refused}");
+        }
+    });
+}
