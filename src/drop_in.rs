@@ -12,12 +12,22 @@ use crate::telemetry::Metrics;
 /// Runs it until SIGTERM.
 pub(crate) async fn run(drop_in: DropIn) -> Result<()> {
     let tasks = Tasks::default();
-    let Lone { service, place } = drop_in.start(Metrics::default().recorder(), tasks.clone())?;
+    let (metrics, stop) = (Metrics::default(), stop_signal());
+    let recorder = metrics.recorder();
+    let Lone { service, place, admin } = drop_in.start(recorder, tasks.clone(), move || metrics.render())?;
+    if let Some((router, place)) = admin {
+        let listener = listener(&place).await?;
+        if let Some(address) = listener.local_addr() {
+            tracing::info!(%address, "telling of itself");
+        }
+        let stop = stop.clone();
+        tasks.spawn(async move { serve(listener, router, stop, GRACE).await });
+    }
     let listener = listener(&place).await?;
     if let Some(address) = listener.local_addr() {
         tracing::info!(%address, "serving");
     }
-    serve(listener, service.router, stop_signal(), GRACE).await;
+    serve(listener, service.router, stop, GRACE).await;
     tasks.stop().await;
     Ok(())
 }

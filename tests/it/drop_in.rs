@@ -1,7 +1,8 @@
 //! The data service in the place of `postgrest`: its file, its variables, one project.
 
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use base::{Body, Request, header};
 use common::Outbound;
@@ -33,7 +34,8 @@ struct Lone(Child, Outbound);
 impl Lone {
     fn start(file: &Path, socket: &Path, variables: &[(&str, &str)]) -> Lone {
         let mut command = Command::new(binary());
-        command.args(["data", "--config"]).arg(file).envs(variables.iter().copied()).stderr(Stdio::null());
+        let log = std::fs::File::create(file.with_extension("log")).unwrap();
+        command.args(["data", "--config"]).arg(file).envs(variables.iter().copied()).stderr(log);
         let child = command.spawn().unwrap();
         wait_until("it serves", || std::os::unix::net::UnixStream::connect(socket).is_ok());
         Lone(child, Outbound::unix(socket.to_owned()))
@@ -117,12 +119,15 @@ fn what_it_tells_of_itself_is_as_the_file_says() {
         let text = format!(
             "db-uri = \"{}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\nserver-unix-socket = \"{}\"\n\
              jwt-secret = \"{SECRET}\"\njwt-role-claim-key = \".app.roles[0]\"\n\
-             client-error-verbosity = \"minimal\"\nserver-trace-header = \"X-Trace\"\nserver-timing-enabled = true\n",
+             client-error-verbosity = \"minimal\"\nserver-trace-header = \"X-Trace\"\nserver-timing-enabled = true\nserver-host = \"127.0.0.1\"\nadmin-server-port = 0\n",
             url.expose(),
             socket.display()
         );
         std::fs::write(&file, text).unwrap();
         let lone = Lone::start(&file, &socket, &[]);
+        let log = std::fs::read_to_string(file.with_extension("log")).unwrap();
+        let (_, admin) = log.split_once("telling of itself address=").expect("it says where");
+        let admin = admin.split_whitespace().next().unwrap_or_default().to_owned();
 
         let (status, headers, _) = lone.answer("/notes", None).await;
         let timing = headers["server-timing"].to_str().unwrap();
@@ -132,6 +137,24 @@ fn what_it_tells_of_itself_is_as_the_file_says() {
             (StatusCode::OK, &["jwt", "parse", "plan", "transaction", "response"][..])
         );
         assert_eq!(headers["x-trace"], "t-1");
+
+        let told = |path: &str| {
+            let mut stream = std::net::TcpStream::connect(&admin).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
+            body.to_owned()
+        };
+        told("/live");
+        told("/ready");
+        let cache: Value = serde_json::from_str(&told("/schema_cache")).unwrap();
+        assert_eq!(cache["tables"][0]["name"], json!({"schema": "api", "name": "notes"}));
+        let config: Value = serde_json::from_str(&told("/config")).unwrap();
+        assert_eq!((&config["schemas"], config.get("jwt_secret")), (&json!(["api"]), None));
+        let metrics = told("/metrics");
+        assert!(metrics.contains("pgrst_schema_cache_loads_total{status=\"SUCCESS\"} "), "{metrics}");
 
         let bob = token(json!({ "app": {"roles": ["authenticated"]}, "sub": "bob" }), SECRET);
         let own = lone.get("/notes?select=id", Some(&bob)).await;

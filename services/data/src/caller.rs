@@ -65,11 +65,11 @@ pub(crate) async fn identify(
 
 /// The claims of a token that is good but for the time: as they were found before, if they were.
 async fn proven(token: &str, project: &Document, active: &Active) -> Result<Arc<Claims>, TokenError> {
-    if let Some(claims) = active.proven().get(token).await {
+    if let Some(claims) = active.proven(token).await {
         return Ok(claims);
     }
     let claims = Arc::new(prove(token, project)?);
-    active.proven().insert(token.to_owned(), claims.clone()).await;
+    active.prove(token, claims.clone()).await;
     Ok(claims)
 }
 

@@ -1,5 +1,6 @@
 //! In the place of the `postgrest` binary: its configuration file and its `PGRST_*` variables, one project, nobody else.
 
+mod admin;
 mod cors;
 mod file;
 mod options;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::middleware::from_fn_with_state;
 use base::error::{BAD_REQUEST, OrInternal};
 use base::{Clock, Random, Result};
@@ -45,13 +47,21 @@ pub struct Lone {
     pub service: Service,
     /// Where.
     pub place: Place,
+    /// What tells of it to whoever runs it, and where, if they want that.
+    pub admin: Option<(Router, Place)>,
 }
 
 impl DropIn {
-    /// Starts the service. The database is connected to when it is first asked for.
+    /// Starts the service. The database is connected to when it is first asked for. `metrics` renders what the process
+    /// counts.
     ///
     /// Errors: what of the configuration cannot be.
-    pub fn start(self, recorder: Recorder, tasks: Tasks) -> Result<Lone> {
+    pub fn start(
+        self,
+        recorder: Recorder,
+        tasks: Tasks,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Result<Lone> {
         let options = self.options()?;
         for ignored in &options.ignored {
             tracing::warn!(option = ignored, "this option is not followed");
@@ -72,7 +82,7 @@ impl DropIn {
             recorder,
             tasks,
         };
-        let projects = Projects::fixed(document);
+        let projects = Projects::fixed(document.clone());
         let data =
             Data::new(projects.clone(), options.budget, crate::Config::default().max_body_bytes, None, &deps);
         let place = match self.listen {
@@ -80,13 +90,16 @@ impl DropIn {
             None => options.place,
         };
         let write = if options.brief_errors { envelope::write_brief } else { envelope::write };
-        let mut service = serve(Arc::new(data), projects, &deps, write);
+        let data = Arc::new(data);
+        let mut service = serve(data.clone(), projects, &deps, write);
         let origins = cors::Origins(options.allowed_origins);
         service.router = service.router.layer(from_fn_with_state(origins, cors::answer));
         if let Some(name) = options.trace_header {
             service.router = service.router.layer(from_fn_with_state(name, trace::echo));
         }
-        Ok(Lone { service, place })
+        let lonely = admin::Lonely { data, document: Arc::new(document), metrics: Arc::new(metrics) };
+        let admin = options.admin.map(|place| (admin::router(lonely), place));
+        Ok(Lone { service, place, admin })
     }
 
     fn options(&self) -> Result<Options> {

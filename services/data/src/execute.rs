@@ -3,6 +3,7 @@
 pub(crate) mod active;
 pub(crate) mod check;
 pub(crate) mod connection;
+pub(crate) mod counters;
 pub(crate) mod ended;
 pub(crate) mod introspect;
 pub(crate) mod lease;

@@ -12,7 +12,7 @@ pub(crate) mod view;
 use std::collections::HashMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use function::{Function, Parameter, Volatility};
 pub(crate) use handler::{Handler, Handlers};
@@ -21,7 +21,7 @@ pub(crate) use role::Role;
 pub(crate) use table::{Column, Table};
 
 /// The name of a relation or function; an empty schema means that the name stands alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 pub(crate) struct Name {
     pub(crate) schema: String,
     pub(crate) name: String,
@@ -47,7 +47,7 @@ impl fmt::Display for Name {
 
 /// SQL text that PostgreSQL's catalog wrote: a type's name, a column's default. It may stand in a statement as it
 /// is; nothing of a request can become one, because only the loader makes them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(crate) struct CatalogText(String);
 
@@ -87,6 +87,18 @@ impl SchemaCache {
     pub(crate) fn relationships_of(&self, source: &Name) -> impl Iterator<Item = &Relationship> {
         let all = self.relationships.get(source).map(Vec::as_slice).unwrap_or_default();
         all.iter().filter(|relationship| relationship.target.schema == source.schema)
+    }
+
+    /// All of it, for people.
+    pub(crate) fn described(&self) -> serde_json::Value {
+        serde_json::json!({
+            "generation": self.generation,
+            "tables": self.tables.values().collect::<Vec<_>>(),
+            "relationships": self.relationships.values().flatten().collect::<Vec<_>>(),
+            "functions": self.functions.values().flatten().collect::<Vec<_>>(),
+            "handlers": self.handlers.iter().collect::<Vec<_>>(),
+            "roles": self.roles,
+        })
     }
 
     /// The overloads of a function.

@@ -18,7 +18,9 @@ use crate::given::Given;
 use crate::settings::{Settings, TransactionEnd};
 
 /// The options that are followed, besides those that are a project's.
-const FOLLOWED: [&str; 16] = [
+const FOLLOWED: [&str; 18] = [
+    "admin-server-host",
+    "admin-server-port",
     "client-error-verbosity",
     "db-pool",
     "db-pool-acquisition-timeout",
@@ -69,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) settings: Settings,
     pub(crate) budget: Budget,
     pub(crate) place: Place,
+    /// Where it tells of itself.
+    pub(crate) admin: Option<Place>,
     /// Pages that may read answers; all if empty.
     pub(crate) allowed_origins: Vec<String>,
     /// Whether errors say no more than they must.
@@ -100,6 +104,7 @@ impl Options {
             settings: all.over(unless_said())?,
             budget: all.budget()?,
             place: all.place()?,
+            admin: all.admin()?,
             allowed_origins: all.list("server-cors-allowed-origins").unwrap_or_default(),
             brief_errors: all.word("client-error-verbosity", &verbosities)?.unwrap_or(false),
             trace_header: all.trace_header()?,
@@ -166,13 +171,26 @@ impl Given {
         if let Some(path) = self.text("server-unix-socket") {
             return Ok(Place::Unix(PathBuf::from(path)));
         }
-        // `!4` and the like are special to the original: any address, of that family if there is one
-        let host = match self.text("server-host").unwrap_or("!4") {
-            "!4" | "*4" => "0.0.0.0",
-            "!6" | "*6" | "*" => "::",
-            host => host,
-        };
-        Ok(Place::Tcp(host.to_owned(), self.number("server-port")?.unwrap_or(3000)))
+        Ok(Place::Tcp(self.host("server-host"), self.number("server-port")?.unwrap_or(3000)))
+    }
+
+    fn admin(&self) -> Result<Option<Place>, String> {
+        let Some(port) = self.number("admin-server-port")? else { return Ok(None) };
+        let key = if self.text("admin-server-host").is_some() { "admin-server-host" } else { "server-host" };
+        let place = Place::Tcp(self.host(key), port);
+        if place == self.place()? {
+            return Err("admin-server-port: it cannot be server-port too".to_owned());
+        }
+        Ok(Some(place))
+    }
+
+    /// `!4` and the like are special to the original: any address, of that family if there is one.
+    fn host(&self, key: &str) -> String {
+        match self.text(key).unwrap_or("!4") {
+            "!4" | "*4" => "0.0.0.0".to_owned(),
+            "!6" | "*6" | "*" => "::".to_owned(),
+            host => host.to_owned(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use base::Result;
@@ -22,6 +22,7 @@ use tokio_postgres::Config;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connection::{Pool, config, is_asleep, pool};
+use super::counters::{Counted, Counters};
 use super::introspect;
 use super::lease::Lease;
 use super::listener;
@@ -90,6 +91,7 @@ impl Actives {
                 snapshot: ArcSwapOption::empty(),
                 generation: AtomicU64::new(0),
                 proven,
+                counters: Counters::default(),
                 loading: Mutex::new(()),
                 waking: Mutex::new(()),
                 _stop: stop.clone().drop_guard(),
@@ -144,6 +146,7 @@ pub(crate) struct Active {
     generation: AtomicU64,
     /// The claims of tokens that were proven with the project's keys, by token.
     proven: Cache<String, Arc<Claims>>,
+    counters: Counters,
     /// Held while a snapshot is loaded: whoever waits finds it loaded.
     loading: Mutex<()>,
     /// Held while the database is woken.
@@ -152,9 +155,29 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// The claims of tokens that were proven before.
-    pub(crate) fn proven(&self) -> &Cache<String, Arc<Claims>> {
-        &self.proven
+    /// The claims of a token that was proven before.
+    pub(crate) async fn proven(&self, token: &str) -> Option<Arc<Claims>> {
+        let known = self.proven.get(token).await;
+        self.counters.token(known.is_some());
+        known
+    }
+
+    /// Remembers a proven token.
+    pub(crate) async fn prove(&self, token: &str, claims: Arc<Claims>) {
+        self.proven.insert(token.to_owned(), claims).await;
+    }
+
+    /// What it has counted.
+    pub(crate) fn counted(&self) -> Counted {
+        self.counters.with(self.pool.status())
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn answers(&self) -> Result<()> {
+        let mut lease = self.lease().await?;
+        lease.connection().client.batch_execute("").await.map_err(unreachable)?;
+        lease.finish();
+        Ok(())
     }
 
     /// How to connect, for the listener.
@@ -196,7 +219,10 @@ impl Active {
     async fn load(&self) -> Result<Arc<Snapshot>> {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
         let lease = self.lease().await?;
-        let snapshot = Arc::new(introspect::load(lease, &self.settings, generation).await?);
+        let began = Instant::now();
+        let loaded = introspect::load(lease, &self.settings, generation).await;
+        self.counters.loaded(began.elapsed(), loaded.is_ok());
+        let snapshot = Arc::new(loaded?);
         self.snapshot.store(Some(snapshot.clone()));
         Ok(snapshot)
     }
@@ -208,7 +234,7 @@ impl Active {
         match self.pool.get().await {
             Ok(loan) => Ok(Lease::new(loan)),
             Err(PoolError::Backend(error)) if is_asleep(&error) => self.wake().await,
-            Err(error) => Err(no_connection(error)),
+            Err(error) => Err(self.no_connection(error)),
         }
     }
 
@@ -218,19 +244,16 @@ impl Active {
         match self.pool.get().await {
             Ok(loan) => return Ok(Lease::new(loan)),
             Err(PoolError::Backend(error)) if is_asleep(&error) => {}
-            Err(error) => return Err(no_connection(error)),
+            Err(error) => return Err(self.no_connection(error)),
         }
         self.projects.wake(&self.reference).await.map_err(unreachable)?;
-        self.pool.get().await.map(Lease::new).map_err(no_connection)
+        self.pool.get().await.map(Lease::new).map_err(|error| self.no_connection(error))
     }
-}
 
-fn no_connection(error: PoolError<tokio_postgres::Error>) -> Error {
-    match error {
-        PoolError::Timeout(_) => {
-            unavailable(POOL_TIMEOUT, "Timed out acquiring connection from connection pool.").caused_by(error)
-        }
-        other => unreachable(other),
+    fn no_connection(&self, error: PoolError<tokio_postgres::Error>) -> Error {
+        let PoolError::Timeout(_) = error else { return unreachable(error) };
+        self.counters.timed_out();
+        unavailable(POOL_TIMEOUT, "Timed out acquiring connection from connection pool.").caused_by(error)
     }
 }
 

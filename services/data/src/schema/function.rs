@@ -1,11 +1,11 @@
 //! Functions that can be called.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{CatalogText, Name};
 
 /// A function of an exposed schema.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Function {
     pub(crate) name: Name,
     pub(crate) description: Option<String>,
@@ -20,7 +20,7 @@ pub(crate) struct Function {
 }
 
 /// One argument of a function.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Parameter {
     /// Empty for an argument without a name.
     pub(crate) name: String,
@@ -34,7 +34,7 @@ pub(crate) struct Parameter {
 }
 
 /// What a function returns.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Returns {
     /// The type, domains resolved; for a row type the name of its relation.
     pub(crate) type_name: Name,
@@ -45,7 +45,7 @@ pub(crate) struct Returns {
 }
 
 /// What a function may do to the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) enum Volatility {
     #[serde(rename = "v")]
     Volatile,

@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{CatalogText, Name};
 use crate::media::MediaType;
 
 /// What writes an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Handler {
     /// The aggregate; the domain itself for what is written already.
     pub(crate) function: Name,
@@ -35,6 +35,11 @@ impl Handlers {
     pub(crate) fn of(all: Vec<Handler>) -> Handlers {
         let key = |handler: &Handler| (handler.target.clone(), MediaType::parse(&handler.accepted));
         Handlers(all.into_iter().map(|handler| (key(&handler), handler)).collect())
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Handler> {
+        self.0.values()
     }
 
     /// The handler of `relation`'s rows, or of a function's result, for an accepted type.

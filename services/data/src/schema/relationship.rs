@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Name;
 use super::view::{self, View};
@@ -11,7 +11,7 @@ use super::view::{self, View};
 pub(crate) type Pairs = Vec<(String, String)>;
 
 /// One way to embed `target` in `source`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Relationship {
     pub(crate) source: Name,
     pub(crate) target: Name,
@@ -19,7 +19,7 @@ pub(crate) struct Relationship {
 }
 
 /// How many rows of the target belong to one row of the source, and by which columns (source, target).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) enum Cardinality {
     /// The source holds the key.
     ManyToOne { constraint: String, columns: Pairs },
@@ -34,7 +34,7 @@ pub(crate) enum Cardinality {
 }
 
 /// The relation between two others, with the columns (of the other side, of the junction).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Junction {
     pub(crate) table: Name,
     pub(crate) source_constraint: String,

@@ -1,7 +1,9 @@
 //! What roles bring along: `ALTER ROLE … SET …`.
 
+use serde::Serialize;
+
 /// A role's own settings, which hold in each of its transactions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Role {
     /// Name and value, those of the role in this database after (and so over) those of the role anywhere.
     pub(crate) settings: Vec<(String, String)>,
@@ -10,7 +12,7 @@ pub(crate) struct Role {
 }
 
 /// A transaction's isolation level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) enum Isolation {
     /// PostgreSQL's default.
     #[default]

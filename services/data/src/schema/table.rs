@@ -1,12 +1,12 @@
 //! Relations and their columns.
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{CatalogText, Name};
 
 /// A table, view, materialised view, foreign or partitioned table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Table {
     pub(crate) name: Name,
     pub(crate) description: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Table {
 }
 
 /// A column.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Column {
 }
 
 /// How values of a domain look outside, by the functions of its implicit casts; as its base type where there is none.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct Representation {
     /// Writes one as JSON.
