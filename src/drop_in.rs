@@ -1,5 +1,7 @@
 //! The data service in the place of PostgREST.
 
+use std::path::Path;
+
 use base::Result;
 use base::error::{BAD_REQUEST, OrInternal};
 use base::serve::{Listener, serve};
@@ -9,12 +11,13 @@ use data::{DropIn, Lone, Place};
 use crate::roles::{GRACE, stop_signal};
 use crate::telemetry::Metrics;
 
-/// Runs it until SIGTERM.
-pub(crate) async fn run(drop_in: DropIn) -> Result<()> {
+/// Runs it until SIGTERM. With a folder, the schema cache is kept there.
+pub(crate) async fn run(drop_in: DropIn, state_dir: Option<&Path>) -> Result<()> {
     let tasks = Tasks::default();
     let (metrics, stop) = (Metrics::default(), stop_signal());
     let recorder = metrics.recorder();
-    let Lone { service, place, admin } = drop_in.start(recorder, tasks.clone(), move || metrics.render())?;
+    let Lone { service, place, admin } =
+        drop_in.start(recorder, tasks.clone(), state_dir, move || metrics.render())?;
     if let Some((router, place)) = admin {
         let listener = listener(&place).await?;
         if let Some(address) = listener.local_addr() {

@@ -4,7 +4,7 @@
 //! SIGTERM. See docs/service-contract.md.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub struct OptionalRole {
     #[arg(long, env = "MESHBASE_OUTBOUND", value_name = "PATH", requires = "serve")]
     outbound: Option<PathBuf>,
     /// The service's own folder.
-    #[arg(long, env = "MESHBASE_STATE_DIR", value_name = "DIR", requires = "serve")]
+    #[arg(long, env = "MESHBASE_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
 
@@ -53,6 +53,11 @@ impl OptionalRole {
     /// The role, if there is one.
     pub fn given(self) -> Option<Role> {
         Some(Role { serve: self.serve?, outbound: self.outbound?, state_dir: self.state_dir? })
+    }
+
+    /// The folder for what it keeps, if one was named.
+    pub fn state_dir(&self) -> Option<&Path> {
+        self.state_dir.as_deref()
     }
 }
 

@@ -166,9 +166,9 @@ pub async fn run(command: Command) -> Result<ExitCode> {
             crate::roles::run(role, async |deps| auth::start(config, deps)).await
         }
         #[cfg(feature = "data")]
-        Command::Data { role, drop_in, config } => match role.given() {
+        Command::Data { role, drop_in, config } => match role.clone().given() {
             Some(role) => crate::roles::run(role, async |deps| data::start(config, deps)).await,
-            None => crate::drop_in::run(drop_in).await,
+            None => crate::drop_in::run(drop_in, role.state_dir()).await,
         },
         #[cfg(feature = "storage")]
         Command::Storage { role, config } => {

@@ -7,7 +7,7 @@ mod options;
 mod trace;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -52,14 +52,15 @@ pub struct Lone {
 }
 
 impl DropIn {
-    /// Starts the service. The database is connected to when it is first asked for. `metrics` renders what the process
-    /// counts.
+    /// Starts the service. The database is connected to when it is first asked for. Its schema cache
+    /// is kept in `state_dir`; `metrics` renders what the process counts.
     ///
     /// Errors: what of the configuration cannot be.
     pub fn start(
         self,
         recorder: Recorder,
         tasks: Tasks,
+        state_dir: Option<&Path>,
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Result<Lone> {
         let options = self.options()?;
@@ -78,7 +79,7 @@ impl DropIn {
             outbound: Outbound::nowhere(),
             clock: Clock::system(),
             random: Random::system(),
-            state_dir: PathBuf::new(),
+            state_dir: state_dir.unwrap_or(Path::new("")).to_owned(),
             recorder,
             tasks,
         };

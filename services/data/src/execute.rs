@@ -6,6 +6,7 @@ pub(crate) mod connection;
 pub(crate) mod counters;
 pub(crate) mod ended;
 pub(crate) mod introspect;
+pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod listener;
 pub(crate) mod outcome;

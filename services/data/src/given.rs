@@ -138,6 +138,7 @@ impl Given {
             tx_end: self.word("db-tx-end", &tx_ends)?.unwrap_or(settings.tx_end),
             hoisted_tx_settings: self.list("db-hoisted-tx-settings").unwrap_or(settings.hoisted_tx_settings),
             app_settings,
+            ..settings
         })
     }
 }

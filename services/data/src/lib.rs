@@ -39,6 +39,7 @@ use utoipa_axum::routes;
 pub use config::Config;
 pub use drop_in::{DropIn, Lone, Place};
 use execute::Actives;
+use execute::kept::Kept;
 pub use settings::{Settings, TransactionEnd};
 
 /// What every handler shares.
@@ -66,7 +67,8 @@ impl Data {
         revocations: Option<Revocations>,
         deps: &Dependencies,
     ) -> Data {
-        let actives = Actives::start(projects, budget, deps.tasks.clone(), deps.clock.clone());
+        let kept = Kept::under(&deps.state_dir);
+        let actives = Actives::start(projects, budget, kept, deps.tasks.clone(), deps.clock.clone());
         Data { actives, revocations, clock: deps.clock.clone(), max_body_bytes }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use function::{Function, Parameter, Volatility};
 pub(crate) use handler::{Handler, Handlers};
 pub(crate) use relationship::{Cardinality, Junction, Relationship};
 pub(crate) use role::Role;
-pub(crate) use table::{Column, Table};
+pub(crate) use table::{Column, ColumnType, Table};
 
 /// The name of a relation or function; an empty schema means that the name stands alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
@@ -47,7 +47,7 @@ impl fmt::Display for Name {
 
 /// SQL text that PostgreSQL's catalog wrote: a type's name, a column's default. It may stand in a statement as it
 /// is; nothing of a request can become one, because only the loader makes them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(crate) struct CatalogText(String);
 

@@ -48,6 +48,8 @@ pub struct Settings {
     pub tx_end: TransactionEnd,
     /// Settings of functions (`ALTER FUNCTION … SET`) that hold for the whole transaction of a call.
     pub hoisted_tx_settings: Vec<String>,
+    /// How often the database is asked whether its schema has changed, for those that do not notify. In seconds.
+    pub schema_poll_seconds: u64,
     /// Set as `app.settings.<name>` in each transaction.
     pub app_settings: BTreeMap<String, String>,
 }
@@ -80,6 +82,7 @@ impl Default for Settings {
                 "plan_filter.statement_cost_limit",
                 "default_transaction_isolation",
             ]),
+            schema_poll_seconds: 30,
             app_settings: BTreeMap::new(),
         }
     }

@@ -5,6 +5,7 @@ use base::error::chain;
 use crate::given::Given;
 use crate::role_claim::RoleClaim;
 use crate::schema::SchemaCache;
+use crate::schema::load::{Catalog, assemble};
 use crate::settings::Settings;
 
 /// What a request is planned by. Loaded whole, never changed.
@@ -15,9 +16,24 @@ pub(crate) struct Snapshot {
     pub(crate) role_claim: RoleClaim,
 }
 
+impl Snapshot {
+    /// What a catalog makes of a project.
+    ///
+    /// Errors: a catalog that is not what PostgreSQL writes.
+    pub(crate) fn of(
+        catalog: &Catalog,
+        settings: &Settings,
+        generation: u64,
+    ) -> Result<Snapshot, serde_json::Error> {
+        let schema = assemble(generation, catalog)?;
+        let (settings, role_claim) = settled(settings, &catalog.options);
+        Ok(Snapshot { schema, settings, role_claim })
+    }
+}
+
 /// The project's settings with those of its database before them; options that cannot be are as if they were not there.
-pub(crate) fn settled(settings: &Settings, in_database: Vec<(String, String)>) -> (Settings, RoleClaim) {
-    let options = in_database.into_iter().map(|(name, value)| (name.replace('_', "-"), value));
+pub(crate) fn settled(settings: &Settings, in_database: &[(String, String)]) -> (Settings, RoleClaim) {
+    let options = in_database.iter().map(|(name, value)| (name.replace('_', "-"), value.clone()));
     let given = Given(options.filter(|(name, _)| is_followed(name)).collect());
     let settings = given.over(settings.clone()).unwrap_or_else(|why| {
         tracing::warn!(why, "the settings in the database cannot be, and are not followed");
@@ -47,7 +63,7 @@ mod tests {
     fn a_database_adds_to_the_settings_but_cannot_break_them() {
         let own = Settings { max_rows: Some(7), ..Settings::default() };
         let settled =
-            |name: &str, value: &str| super::settled(&own, vec![(name.to_owned(), value.to_owned())]).0;
+            |name: &str, value: &str| super::settled(&own, &[(name.to_owned(), value.to_owned())]).0;
 
         assert_eq!(settled("db_max_rows", "3").max_rows, Some(3));
         assert!(settled("db_plan_enabled", "true").plan_enabled);

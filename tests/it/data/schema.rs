@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{assert_refused, ids, read, rest};
+use crate::support::process::eventually;
 use crate::support::{App, run};
 
 #[test]
@@ -75,6 +76,27 @@ fn what_is_gone_is_an_error_of_the_clients() {
         app.sql("alter table public.t rename to u").await;
         assert_eq!(service.get(&rest("t")).send().await.status, 404);
         assert_eq!(ids(&service, "u?order=id").await, json!([1, 9]));
+    });
+}
+
+#[test]
+fn a_database_that_does_not_notify_is_asked() {
+    run(async {
+        let app = App::new().await;
+        app.settings("data", json!({"schema_poll_seconds": 1})).await;
+        let mut admin = app.connect("admin").await;
+        let silence =
+            "drop event trigger meshbase_schema_changed; drop event trigger meshbase_schema_dropped";
+        sqlx::raw_sql(silence).execute(&mut admin).await.unwrap();
+        let shown = async |table: &str| {
+            let root = app.service().get(&rest("")).send().await.expect(200).json();
+            root["paths"].get(format!("/{table}")).is_some()
+        };
+        assert!(!shown("late").await);
+
+        app.sql("create table public.late (id int primary key)").await;
+
+        eventually("the new table is shown", async || shown("late").await).await;
     });
 }
 

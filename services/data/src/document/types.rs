@@ -29,19 +29,20 @@ fn object(properties: Map<String, Value>, required: &[&str], description: Option
 }
 
 fn property(column: &Column, description: Option<String>) -> Value {
-    let mut property = of_type(&column.shown_type);
+    let mut property = of_type(&column.r#type.shown);
     if let Some(description) = description {
         property["description"] = json!(description);
     }
-    if let Some(default) = column.default.as_ref().and_then(|text| default(&column.shown_type, text.as_str()))
+    if let Some(default) =
+        column.default.as_ref().and_then(|text| default(&column.r#type.shown, text.as_str()))
     {
         property["default"] = default;
     }
     if let Some(length) = column.max_length {
         property["maxLength"] = json!(length);
     }
-    if !column.labels.is_empty() {
-        property["enum"] = json!(column.labels);
+    if !column.r#type.labels.is_empty() {
+        property["enum"] = json!(column.r#type.labels);
     }
     property
 }

@@ -24,11 +24,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::connection::{Pool, config, is_asleep, pool};
 use super::counters::{Counted, Counters};
 use super::introspect;
+use super::kept::Kept;
 use super::lease::Lease;
 use super::listener;
 use super::tls::Tls;
 use crate::error::envelope::internal;
 use crate::error::{CONNECTION, POOL_TIMEOUT, unavailable};
+use crate::schema::load::Catalog;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 
@@ -50,11 +52,18 @@ struct Inner {
     tasks: Tasks,
     clock: Clock,
     misses: Limiter<ProjectRef>,
+    kept: Kept,
 }
 
 impl Actives {
     /// Opens nothing yet.
-    pub(crate) fn start(projects: Projects, budget: Budget, tasks: Tasks, clock: Clock) -> Actives {
+    pub(crate) fn start(
+        projects: Projects,
+        budget: Budget,
+        kept: Kept,
+        tasks: Tasks,
+        clock: Clock,
+    ) -> Actives {
         let active = Cache::builder()
             .max_capacity(budget.projects())
             .eviction_policy(EvictionPolicy::lru())
@@ -62,7 +71,7 @@ impl Actives {
             .build();
         let misses = Limiter::new(RELOADS_ON_MISS, MAX_COUNTED);
         let actives =
-            Actives(Arc::new(Inner { active, projects, budget, tasks: tasks.clone(), clock, misses }));
+            Actives(Arc::new(Inner { active, projects, budget, tasks: tasks.clone(), clock, misses, kept }));
         let swept = actives.clone();
         tasks.spawn(async move { swept.sweep().await });
         actives
@@ -79,6 +88,7 @@ impl Actives {
         let endpoint = document.database.as_ref().ok_or_else(|| internal("the project has no database"))?;
         let fresh = async {
             let stop = CancellationToken::new();
+            let kept = kept_snapshot(&self.0.kept, document, &settings).await;
             let proven = Cache::builder().max_capacity(settings.jwt_cache_max_entries).build();
             let active = Arc::new(Active {
                 reference: document.reference.clone(),
@@ -88,8 +98,10 @@ impl Actives {
                 config: config(endpoint, self.0.budget.wait),
                 tls: Tls::of(endpoint.tls),
                 projects: self.0.projects.clone(),
-                snapshot: ArcSwapOption::empty(),
-                generation: AtomicU64::new(0),
+                generation: AtomicU64::new(kept.as_ref().map_or(0, |kept| kept.schema.generation)),
+                snapshot: ArcSwapOption::from_pointee(kept),
+                kept: self.0.kept.clone(),
+                tasks: self.0.tasks.clone(),
                 proven,
                 counters: Counters::default(),
                 loading: Mutex::new(()),
@@ -143,6 +155,8 @@ pub(crate) struct Active {
     tls: Tls,
     projects: Projects,
     snapshot: ArcSwapOption<Snapshot>,
+    kept: Kept,
+    tasks: Tasks,
     generation: AtomicU64,
     /// The claims of tokens that were proven with the project's keys, by token.
     proven: Cache<String, Arc<Claims>>,
@@ -185,6 +199,11 @@ impl Active {
         &self.config
     }
 
+    /// How often to ask for changes, for the listener.
+    pub(crate) fn poll(&self) -> Duration {
+        Duration::from_secs(self.settings.schema_poll_seconds.max(1))
+    }
+
     /// How to encrypt, for the listener.
     pub(crate) fn tls(&self) -> &Tls {
         &self.tls
@@ -220,10 +239,14 @@ impl Active {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
         let lease = self.lease().await?;
         let began = Instant::now();
-        let loaded = introspect::load(lease, &self.settings, generation).await;
-        self.counters.loaded(began.elapsed(), loaded.is_ok());
-        let snapshot = Arc::new(loaded?);
+        let read = introspect::read(lease, &self.settings).await;
+        self.counters.loaded(began.elapsed(), read.is_ok());
+        let catalog = Arc::new(read?);
+        let assembled = assembled(catalog.clone(), self.settings.clone(), generation).await;
+        let snapshot = Arc::new(assembled.map_err(introspect::not_loaded)?);
         self.snapshot.store(Some(snapshot.clone()));
+        let (kept, project, version) = (self.kept.clone(), self.reference.clone(), self.version);
+        self.tasks.spawn(async move { kept.write(&project, version, catalog).await });
         Ok(snapshot)
     }
 
@@ -255,6 +278,19 @@ impl Active {
         self.counters.timed_out();
         unavailable(POOL_TIMEOUT, "Timed out acquiring connection from connection pool.").caused_by(error)
     }
+}
+
+/// What was kept of a project, while its database has not been asked yet.
+async fn kept_snapshot(kept: &Kept, document: &Document, settings: &Settings) -> Option<Snapshot> {
+    let catalog = kept.read(&document.reference, document.version).await?;
+    // what cannot be used any more is read anew
+    assembled(Arc::new(catalog), settings.clone(), 1).await.ok()
+}
+
+/// The snapshot that a catalog makes. On a thread of its own: a large one would keep requests waiting.
+async fn assembled(catalog: Arc<Catalog>, settings: Settings, generation: u64) -> Result<Snapshot, Source> {
+    let assemble = move || Snapshot::of(&catalog, &settings, generation);
+    Ok(tokio::task::spawn_blocking(assemble).await??)
 }
 
 fn unreachable(cause: impl Into<Source>) -> Error {

@@ -1,4 +1,4 @@
-//! Loads a snapshot over a connection: the settings that the database holds, then what it offers.
+//! Reads a catalog over a connection: the settings that the database holds, then what it offers.
 
 use base::Result;
 use base::error::{Source, chain};
@@ -12,10 +12,10 @@ use crate::error::{NO_SCHEMA_CACHE, unavailable};
 use crate::given::PROJECT_OPTIONS;
 use crate::render::sql::array;
 use crate::render::{Sql, Value, session};
-use crate::schema::load::{STATEMENTS, assemble};
+use crate::schema::load::{Catalog, STATEMENTS};
 use crate::schema::options::{OF_FUNCTION, OF_LOGIN};
 use crate::settings::Settings;
-use crate::snapshot::{Snapshot, settled};
+use crate::snapshot::settled;
 
 /// One snapshot for all statements; with an empty path PostgreSQL qualifies every name it writes.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''";
@@ -24,9 +24,10 @@ const END: &str = "COMMIT; RESET ALL";
 /// Reads the database's settings and its catalog.
 ///
 /// Errors: PGRST002.
-pub(crate) async fn load(mut lease: Lease, settings: &Settings, generation: u64) -> Result<Snapshot> {
+pub(crate) async fn read(mut lease: Lease, settings: &Settings) -> Result<Catalog> {
     let client = &lease.connection().client;
-    let (settings, role_claim) = settled(settings, in_database(client, settings).await.map_err(not_loaded)?);
+    let options = in_database(client, settings).await.map_err(not_loaded)?;
+    let (settings, _) = settled(settings, &options);
     let schemas = names(settings.schemas.iter().map(String::as_str));
     let statements = STATEMENTS.map(|text| Sql::fixed(text, vec![schemas.clone()]));
     let mut steps: Vec<_> = statements.iter().map(|sql| query(client, sql, None)).collect();
@@ -39,10 +40,8 @@ pub(crate) async fn load(mut lease: Lease, settings: &Settings, generation: u64)
         }
     }
     lease.finish();
-    let texts =
-        <[String; 8]>::try_from(texts).map_err(|_| not_loaded("a statement returned no row".into()))?;
-    let schema = assemble(generation, &texts).map_err(|error| not_loaded(error.into()))?;
-    Ok(Snapshot { schema, settings, role_claim })
+    let answers = texts.try_into().map_err(|_| not_loaded("a statement returned no row".into()))?;
+    Ok(Catalog { options, answers })
 }
 
 /// Begins the transaction, and reads the settings that the database holds: those of the login come last and so count.
@@ -80,7 +79,8 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> Value {
     Value::Text(array(names).into())
 }
 
-fn not_loaded(cause: Source) -> base::Error {
+/// What could not be read, for the log; the caller hears that it was not.
+pub(crate) fn not_loaded(cause: Source) -> base::Error {
     tracing::warn!(error = %chain(&*cause), "a schema cache was not loaded");
     unavailable(NO_SCHEMA_CACHE, "Could not query the database for the schema cache. Retrying.")
         .caused_by(cause)

@@ -1,4 +1,7 @@
 //! Follows schema changes: one connection per active project, listening on PostgREST's channel.
+//!
+//! Behind a pooler of transactions no notification comes, and not every database sends any. So the connection also asks,
+//! now and then, how much of the catalog was ever written: PostgreSQL counts that, and looks at nothing for it.
 
 use std::future::poll_fn;
 use std::sync::Weak;
@@ -6,7 +9,7 @@ use std::time::Duration;
 
 use base::error::chain;
 use tokio::sync::mpsc;
-use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage, Socket};
 
 use super::active::Active;
 use super::tls::{Driver, Stream};
@@ -16,6 +19,10 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// Pauses before a new connection, doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// How many rows of the catalog were ever written. Statistics of the own database and those of the server's roles.
+const WRITTEN: &str = "SELECT sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) \
+    + pg_stat_get_tuples_deleted(c))::text FROM unnest('{pg_class, pg_attribute, pg_attrdef, pg_constraint, pg_proc, \
+    pg_type, pg_enum, pg_rewrite, pg_cast, pg_aggregate, pg_description, pg_namespace, pg_db_role_setting}'::regclass[]) AS c";
 /// Notifications that may wait; more of them say nothing new.
 const QUEUE: usize = 16;
 
@@ -61,13 +68,46 @@ async fn connect(project: &Weak<Active>) -> Option<Result<Listening, tokio_postg
 /// ends. `None` once the project is gone.
 async fn follow(project: &Weak<Active>, client: Client, mut notifications: mpsc::Receiver<()>) -> Option<()> {
     loop {
+        // asked before the reload: what is written meanwhile is found the next time
+        let written = written(&client).await;
         reload(project).await?;
-        if client.is_closed() || notifications.recv().await.is_none() {
+        let poll = project.upgrade()?.poll();
+        if client.is_closed() || !changed(&client, &mut notifications, written, poll).await {
             return Some(());
         }
         tokio::time::sleep(DEBOUNCE).await;
         while notifications.try_recv().is_ok() {}
     }
+}
+
+/// Waits for a notification, or until more of the catalog was written. False once the connection has ended.
+async fn changed(
+    client: &Client,
+    notifications: &mut mpsc::Receiver<()>,
+    before: Option<String>,
+    poll: Duration,
+) -> bool {
+    loop {
+        match tokio::time::timeout(poll, notifications.recv()).await {
+            Ok(notification) => return notification.is_some(),
+            Err(_) if client.is_closed() => return false,
+            Err(_) => {
+                let now = written(client).await;
+                if now.is_some() && now != before {
+                    return true;
+                }
+            }
+        }
+    }
+}
+
+/// How much of the catalog was ever written; nothing if the database does not say.
+async fn written(client: &Client) -> Option<String> {
+    let messages = client.simple_query(WRITTEN).await.ok()?;
+    messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    })
 }
 
 async fn reload(project: &Weak<Active>) -> Option<()> {

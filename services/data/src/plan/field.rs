@@ -94,10 +94,12 @@ pub(crate) fn field(field: &Field, table: Option<&Table>) -> PlannedField {
     PlannedField {
         column: field.name.clone(),
         path: field.path.clone(),
-        to_jsonb: !field.path.is_empty() && !column.is_some_and(|column| column.is_json()),
+        to_jsonb: !field.path.is_empty() && !column.is_some_and(|column| column.r#type.is_json()),
         to_tsvector: None,
         whole_row: false,
-        read_by: column.filter(|_| field.path.is_empty()).and_then(|c| c.representation.from_text.clone()),
+        read_by: column
+            .filter(|_| field.path.is_empty())
+            .and_then(|c| c.r#type.representation.from_text.clone()),
     }
 }
 
@@ -121,7 +123,7 @@ pub(crate) fn column(column: &SelectColumn, table: Option<&Table>) -> PlannedCol
 fn shown_by(column: &SelectColumn, table: Option<&Table>) -> Option<Name> {
     let is_plain = column.field.path.is_empty() && column.aggregate.is_none();
     let known = table?.columns.get(&column.field.name).filter(|_| is_plain)?;
-    known.representation.to_json.clone()
+    known.r#type.representation.to_json.clone()
 }
 
 /// The last key of a path; the column's name if the path has indexes alone.
@@ -142,7 +144,8 @@ pub(crate) fn filter(filter: &Filter, table: Option<&Table>) -> Condition {
     if let Operation::Search(_, language, _) = &filter.operation {
         let searchable = table.and_then(|table| table.columns.get(&filter.field.name));
         // what the cache does not know may be a tsvector already, and to_tsvector(tsvector) does not exist
-        planned.to_tsvector = searchable.filter(|column| !column.is_tsvector()).map(|_| language.clone());
+        planned.to_tsvector =
+            searchable.filter(|column| !column.r#type.is_tsvector()).map(|_| language.clone());
     }
     Condition::Filter { field: planned, negated: filter.negated, operation: filter.operation.clone() }
 }

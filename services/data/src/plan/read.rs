@@ -258,7 +258,9 @@ fn related_order(mut order: PlannedOrder, origin: &str, embeds: &[Embed]) -> Res
 fn expanded(columns: Vec<PlannedColumn>, table: Option<&Table>, in_lists: bool) -> Vec<PlannedColumn> {
     let aggregates = columns.iter().any(|column| column.aggregate.is_some());
     let is_written = |table: &&Table| {
-        aggregates || in_lists || table.columns.values().any(|column| column.representation.to_json.is_some())
+        aggregates
+            || in_lists
+            || table.columns.values().any(|column| column.r#type.representation.to_json.is_some())
     };
     let Some(table) = table.filter(is_written) else { return columns };
     let mut expanded = Vec::new();
@@ -266,7 +268,7 @@ fn expanded(columns: Vec<PlannedColumn>, table: Option<&Table>, in_lists: bool) 
         if column.field.column == "*" && column.aggregate.is_none() {
             expanded.extend(table.columns.values().map(|known| PlannedColumn {
                 field: field::PlannedField { column: known.name.clone(), ..column.field.clone() },
-                shown_by: known.representation.to_json.clone(),
+                shown_by: known.r#type.representation.to_json.clone(),
                 ..column.clone()
             }));
         } else {

@@ -1,5 +1,7 @@
 //! Planning against a small schema: users, their todos, profile, teams and messages; and some functions.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Method;
 
@@ -7,7 +9,7 @@ use super::*;
 use crate::plan::read::{Embed, From};
 use crate::request;
 use crate::schema::relationship::{ComputedRelation, ForeignKey, Key, derive};
-use crate::schema::{Column, Parameter, Table, function::Returns};
+use crate::schema::{Column, ColumnType, Parameter, Table, function::Returns};
 
 fn name(name: &str) -> Name {
     Name::new("public", name)
@@ -19,13 +21,10 @@ fn table(relation: &str, key: &[&str], columns: &[(&str, &str)]) -> (Name, Table
         let column = Column {
             name: (*column).to_owned(),
             description: None,
-            shown_type: (*type_name).to_owned(),
-            input_type: (*type_name).into(),
+            r#type: Arc::new(ColumnType { input: (*type_name).into(), ..ColumnType::default() }),
             nullable: true,
             default,
             max_length: None,
-            labels: Vec::new(),
-            representation: Default::default(),
         };
         (column.name.clone(), column)
     });

@@ -119,8 +119,9 @@ fn source(rows: &Rows) -> Source<'_> {
             .iter()
             .map(|column| Field {
                 name: &column.name,
-                type_name: Some(&column.input_type).filter(|_| column.representation.from_json.is_none()),
-                read_by: column.representation.from_json.as_ref(),
+                type_name: Some(&column.r#type.input)
+                    .filter(|_| column.r#type.representation.from_json.is_none()),
+                read_by: column.r#type.representation.from_json.as_ref(),
                 default: column.default.as_ref(),
             })
             .collect(),

@@ -3,19 +3,21 @@
 //! They run in one snapshot with an empty `search_path`, so that PostgreSQL qualifies every name it writes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::relationship::{ComputedRelation, ForeignKey, Key, derive};
 use super::view::{self, ViewRow};
-use super::{Column, Function, Handler, Handlers, Name, Role, SchemaCache, Table};
+use super::{CatalogText, Column, ColumnType, Function, Handler, Handlers, Name, Role, SchemaCache, Table};
 
 /// The statements, in the order that [`assemble`] takes their answers. `$1` is the array of exposed schemas.
 pub(crate) const STATEMENTS: [&str; 8] =
     [TABLES, FOREIGN_KEYS, KEYS, VIEWS, COMPUTED_RELATIONS, FUNCTIONS, HANDLERS, ROLES];
 
-/// Relations of the exposed schemas with their columns; partitions stay behind their parent.
+/// Relations of the exposed schemas with their columns, and the types that these have; partitions stay behind their
+/// parent. There are many columns and few types, so that a column names its type by number.
 const TABLES: &str = r"
 WITH RECURSIVE resolved (oid, base) AS (
     SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
@@ -46,79 +48,104 @@ WITH RECURSIVE resolved (oid, base) AS (
         (source.typtype = 'd' AND target.oid = 'json'::regtype)
         OR (target.typtype = 'd' AND source.oid IN ('json'::regtype, 'text'::regtype)))
     GROUP BY 1
-), columns AS (
-    SELECT a.attrelid, json_agg(json_build_object(
-        'name', a.attname,
-        'description', col_description(a.attrelid, a.attnum),
-        'shown_type', CASE WHEN shown.typnamespace = 'pg_catalog'::regnamespace THEN format_type(shown.oid, NULL)
-            ELSE format_type(a.atttypid, a.atttypmod) END,
-        'input_type', format_type(coalesce(d.base, a.atttypid), -1),
-        'nullable', NOT (a.attnotnull OR (t.typtype = 'd' AND t.typnotnull)),
-        'default', CASE
-            WHEN a.attidentity = 'd' THEN format('nextval(%L)', i.sequence)
-            WHEN a.attidentity = '' AND a.attgenerated = '' THEN coalesce(pg_get_expr(f.adbin, f.adrelid), t.typdefault)
-        END,
-        'max_length', CASE WHEN a.atttypid IN ('bpchar'::regtype, 'varchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
-        'labels', coalesce(l.labels, '[]'),
-        'representation', coalesce(r.functions, '{}')
-    ) ORDER BY a.attnum) AS columns
-    FROM pg_attribute AS a
-    JOIN pg_class AS c ON c.oid = a.attrelid
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+), shown AS (
+    SELECT c.oid, c.relname, c.relkind, n.nspname
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND NOT c.relispartition AND n.nspname = ANY ($1)
+), attributes AS MATERIALIZED (
+    SELECT a.attrelid, a.attnum, a.attname, a.attidentity, a.attgenerated, a.atttypid, a.atttypmod, t.typdefault,
+        NOT (a.attnotnull OR (t.typtype = 'd' AND t.typnotnull)) AS nullable, coalesce(d.base, a.atttypid) AS base,
+        -- lengths are the column's own, but for types that are nobody's without them
+        CASE WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN -1 ELSE a.atttypmod END AS modifier
+    FROM shown AS s
+    JOIN pg_attribute AS a ON a.attrelid = s.oid
     JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN domain_base AS d ON d.oid = a.atttypid
-    JOIN pg_type AS shown ON shown.oid = coalesce(d.base, a.atttypid)
+    JOIN pg_type AS b ON b.oid = coalesce(d.base, a.atttypid)
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+), types AS MATERIALIZED (
+    SELECT u.atttypid, u.modifier, row_number() OVER () - 1 AS number, json_build_object(
+        'shown', CASE WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN format_type(b.oid, NULL)
+            ELSE format_type(u.atttypid, u.modifier) END,
+        'input', format_type(b.oid, -1),
+        'labels', coalesce(l.labels, '[]'),
+        'representation', coalesce(r.functions, '{}')
+    ) AS type
+    FROM (SELECT DISTINCT atttypid, modifier, base FROM attributes) AS u
+    JOIN pg_type AS b ON b.oid = u.base
+    LEFT JOIN labels AS l ON l.enumtypid = u.base
+    LEFT JOIN representations AS r ON r.domain = u.atttypid
+), columns AS (
+    SELECT a.attrelid, json_agg(json_build_array(
+        a.attname,
+        t.number,
+        a.nullable,
+        CASE
+            WHEN a.attidentity = 'd' THEN format('nextval(%L)', i.sequence)
+            WHEN a.attidentity = '' AND a.attgenerated = '' THEN coalesce(pg_get_expr(f.adbin, f.adrelid), a.typdefault)
+        END,
+        CASE WHEN a.atttypid IN ('bpchar'::regtype, 'varchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
+        e.description
+    ) ORDER BY a.attnum) AS columns
+    FROM attributes AS a
+    JOIN types AS t ON t.atttypid = a.atttypid AND t.modifier = a.modifier
     LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     LEFT JOIN identities AS i ON i.refobjid = a.attrelid AND i.refobjsubid = a.attnum
-    LEFT JOIN representations AS r ON r.domain = a.atttypid
-    LEFT JOIN labels AS l ON l.enumtypid = coalesce(d.base, a.atttypid)
-    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
-      AND NOT c.relispartition AND n.nspname = ANY ($1)
+    LEFT JOIN pg_description AS e
+        ON e.objoid = a.attrelid AND e.classoid = 'pg_class'::regclass AND e.objsubid = a.attnum
     GROUP BY a.attrelid
+), primary_keys AS (
+    SELECT p.conrelid, json_agg(a.attname ORDER BY k.position) AS columns
+    FROM pg_constraint AS p, unnest(p.conkey) WITH ORDINALITY AS k (attnum, position), pg_attribute AS a
+    WHERE p.contype = 'p' AND a.attrelid = p.conrelid AND a.attnum = k.attnum
+    GROUP BY p.conrelid
 )
-SELECT coalesce(json_agg(json_build_object(
-    'schema', n.nspname,
-    'name', c.relname,
-    'description', obj_description(c.oid, 'pg_class'),
-    'is_view', c.relkind IN ('v', 'm'),
-    'writes', pg_relation_is_updatable(c.oid, true),
-    'primary_key', coalesce((
-        SELECT json_agg(a.attname ORDER BY k.position)
-        FROM pg_constraint AS p, unnest(p.conkey) WITH ORDINALITY AS k (attnum, position), pg_attribute AS a
-        WHERE p.conrelid = c.oid AND p.contype = 'p' AND a.attrelid = c.oid AND a.attnum = k.attnum
-    ), '[]'),
-    'columns', coalesce(cols.columns, '[]')
-)), '[]')::text
-FROM pg_class AS c
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-LEFT JOIN columns AS cols ON cols.attrelid = c.oid
-WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND NOT c.relispartition AND n.nspname = ANY ($1)";
+SELECT json_build_object(
+    'types', (SELECT coalesce(json_agg(type ORDER BY number), '[]') FROM types),
+    'tables', coalesce(json_agg(json_build_object(
+        'schema', s.nspname,
+        'name', s.relname,
+        'description', e.description,
+        'is_view', s.relkind IN ('v', 'm'),
+        'writes', pg_relation_is_updatable(s.oid, true),
+        'primary_key', coalesce(p.columns, '[]'),
+        'columns', coalesce(c.columns, '[]')
+    )), '[]')
+)::text
+FROM shown AS s
+LEFT JOIN columns AS c ON c.attrelid = s.oid
+LEFT JOIN primary_keys AS p ON p.conrelid = s.oid
+LEFT JOIN pg_description AS e
+    ON e.objoid = s.oid AND e.classoid = 'pg_class'::regclass AND e.objsubid = 0";
 
 /// Foreign keys everywhere, because a junction need not be exposed; those of partitions are their parent's.
 const FOREIGN_KEYS: &str = r"
+WITH pairs AS (
+    SELECT f.oid, json_agg(json_build_array(k.own, k.theirs) ORDER BY k.position) AS numbers,
+        json_agg(json_build_array(a.attname, ta.attname) ORDER BY k.position) AS names
+    FROM pg_constraint AS f
+    CROSS JOIN unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, theirs, position)
+    JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = k.own
+    JOIN pg_attribute AS ta ON ta.attrelid = f.confrelid AND ta.attnum = k.theirs
+    WHERE f.contype = 'f' AND f.conparentid = 0
+    GROUP BY f.oid
+)
 SELECT coalesce(json_agg(json_build_object(
     'constraint', f.conname,
     'table', json_build_object('schema', n.nspname, 'name', c.relname),
     'target', json_build_object('schema', tn.nspname, 'name', tc.relname),
     'oid', c.oid::bigint,
     'target_oid', tc.oid::bigint,
-    'numbers', (
-        SELECT json_agg(json_build_array(k.own, k.theirs) ORDER BY k.position)
-        FROM unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, theirs, position)
-    ),
-    'columns', (
-        SELECT json_agg(json_build_array(a.attname, ta.attname) ORDER BY k.position)
-        FROM unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (own, theirs, position)
-        JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = k.own
-        JOIN pg_attribute AS ta ON ta.attrelid = f.confrelid AND ta.attnum = k.theirs
-    )
+    'numbers', p.numbers,
+    'columns', p.names
 ) ORDER BY n.nspname, c.relname, f.conname), '[]')::text
-FROM pg_constraint AS f
+FROM pairs AS p
+JOIN pg_constraint AS f ON f.oid = p.oid
 JOIN pg_class AS c ON c.oid = f.conrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_class AS tc ON tc.oid = f.confrelid
 JOIN pg_namespace AS tn ON tn.oid = tc.relnamespace
-WHERE f.contype = 'f' AND f.conparentid = 0 AND $1::text[] IS NOT NULL";
+WHERE $1::text[] IS NOT NULL";
 
 /// Primary keys and unique constraints: what makes a foreign key one-to-one and a relation a junction.
 const KEYS: &str = r"
@@ -271,6 +298,16 @@ const INSERT: u32 = 1 << 3;
 const DELETE: u32 = 1 << 4;
 
 #[derive(Deserialize)]
+struct Tables {
+    types: Vec<ColumnType>,
+    tables: Vec<TableRow>,
+}
+
+/// As an array: name, number of the type, nullable, default, longest text, description.
+#[derive(Deserialize)]
+struct ColumnRow(String, usize, bool, Option<CatalogText>, Option<i32>, Option<String>);
+
+#[derive(Deserialize)]
 struct TableRow {
     schema: String,
     name: String,
@@ -278,7 +315,7 @@ struct TableRow {
     is_view: bool,
     writes: u32,
     primary_key: Vec<String>,
-    columns: Vec<Column>,
+    columns: Vec<ColumnRow>,
 }
 
 #[derive(Deserialize)]
@@ -287,12 +324,22 @@ struct RoleRow {
     settings: Vec<(String, String)>,
 }
 
-/// The cache that the answers to [`STATEMENTS`] make.
+/// What a database says of itself, as it says it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Catalog {
+    /// PostgREST's options that it holds: name and value, of which a later one counts.
+    pub(crate) options: Vec<(String, String)>,
+    /// The answers to [`STATEMENTS`].
+    pub(crate) answers: [String; 8],
+}
+
+/// The cache that a catalog makes.
 ///
 /// Errors: an answer that is not the JSON its statement writes.
-pub(crate) fn assemble(generation: u64, answers: &[String; 8]) -> Result<SchemaCache, serde_json::Error> {
-    let [tables, foreign_keys, keys, views, computed, functions, handlers, roles] = answers;
-    let tables: Vec<TableRow> = serde_json::from_str(tables)?;
+pub(crate) fn assemble(generation: u64, catalog: &Catalog) -> Result<SchemaCache, serde_json::Error> {
+    let [tables, foreign_keys, keys, views, computed, functions, handlers, roles] = &catalog.answers;
+    let Tables { types, tables } = serde_json::from_str(tables)?;
+    let types: Vec<_> = types.into_iter().map(Arc::new).collect();
     let foreign_keys: Vec<ForeignKey> = serde_json::from_str(foreign_keys)?;
     let mut keys: Vec<Key> = serde_json::from_str(keys)?;
     let views = view::resolve(&serde_json::from_str::<Vec<ViewRow>>(views)?);
@@ -305,7 +352,7 @@ pub(crate) fn assemble(generation: u64, answers: &[String; 8]) -> Result<SchemaC
     for function in overloads {
         functions.entry(function.name.clone()).or_default().push(function);
     }
-    let mut tables: HashMap<Name, Table> = tables.into_iter().map(TableRow::named).collect();
+    let mut tables: HashMap<Name, Table> = tables.into_iter().map(|row| row.named(&types)).collect();
     for key in view::primary_keys(&views, &keys) {
         if let Some(view) = tables.get_mut(&key.table) {
             view.primary_key.clone_from(&key.columns);
@@ -323,10 +370,15 @@ pub(crate) fn assemble(generation: u64, answers: &[String; 8]) -> Result<SchemaC
 }
 
 impl TableRow {
-    fn named(self) -> (Name, Table) {
+    fn named(self, types: &[Arc<ColumnType>]) -> (Name, Table) {
         let name = Name::new(self.schema, self.name);
-        let columns: IndexMap<_, _> =
-            self.columns.into_iter().map(|column| (column.name.clone(), column)).collect();
+        let column = |row: ColumnRow| {
+            let ColumnRow(name, number, nullable, default, max_length, description) = row;
+            // the statement numbers the types it lists
+            let r#type = types.get(number)?.clone();
+            Some((name.clone(), Column { name, description, r#type, nullable, default, max_length }))
+        };
+        let columns: IndexMap<_, _> = self.columns.into_iter().filter_map(column).collect();
         let table = Table {
             name: name.clone(),
             description: self.description,

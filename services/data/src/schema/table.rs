@@ -1,7 +1,9 @@
 //! Relations and their columns.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{CatalogText, Name};
 
@@ -21,19 +23,30 @@ pub(crate) struct Table {
 }
 
 /// A column.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
-    /// The type as people read it: domains resolved, without lengths.
-    pub(crate) shown_type: String,
-    /// The type that a value is read as: domains resolved, lengths left to the column to enforce.
-    pub(crate) input_type: CatalogText,
+    #[serde(serialize_with = "shared")]
+    pub(crate) r#type: Arc<ColumnType>,
     pub(crate) nullable: bool,
     /// The default's expression, if there is one that an insert may take.
     pub(crate) default: Option<CatalogText>,
     /// The longest text, for types that have a length.
     pub(crate) max_length: Option<i32>,
+}
+
+fn shared<S: Serializer>(value: &Arc<ColumnType>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.serialize(serializer)
+}
+
+/// A type that columns have: one for all of them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct ColumnType {
+    /// The type as people read it: domains resolved, without lengths.
+    pub(crate) shown: String,
+    /// The type that a value is read as: domains resolved, lengths left to the column to enforce.
+    pub(crate) input: CatalogText,
     /// The labels of an enum, in order.
     #[serde(default)]
     pub(crate) labels: Vec<String>,
@@ -53,14 +66,14 @@ pub(crate) struct Representation {
     pub(crate) from_text: Option<Name>,
 }
 
-impl Column {
+impl ColumnType {
     /// Whether `->` works on it without a conversion; indexes on such expressions apply only without one.
     pub(crate) fn is_json(&self) -> bool {
-        matches!(self.input_type.as_str(), "json" | "jsonb")
+        matches!(self.input.as_str(), "json" | "jsonb")
     }
 
     /// Whether full-text search works on it without a conversion.
     pub(crate) fn is_tsvector(&self) -> bool {
-        self.input_type.as_str() == "tsvector"
+        self.input.as_str() == "tsvector"
     }
 }
