@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE,OPTIONS,HEAD");
+const METHODS: HeaderValue = HeaderValue::from_static("GET,QUERY,POST,PUT,PATCH,DELETE,OPTIONS,HEAD");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 /// How long a browser keeps a preflight's answer, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");

@@ -107,10 +107,10 @@ fn router() -> OpenApiRouter<Arc<Data>> {
                 routes::delete_rows,
                 routes::describe_relation_methods
             )
-            .map(|routes| routes.fallback(routes::no_such_method_here)),
+            .map(|routes| routes.fallback(routes::query_rows)),
         )
         .routes(
             routes!(routes::call_function_by_query, routes::call_function, routes::describe_function_methods)
-                .map(|routes| routes.fallback(routes::no_such_method_of_function)),
+                .map(|routes| routes.fallback(routes::query_function)),
         )
 }

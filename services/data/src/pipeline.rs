@@ -69,7 +69,7 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     /// The caller is known before anything else is looked at.
     async fn of(data: &'a Data, project: &Document, request: Request) -> Result<Call<'a>> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let active = data.actives.of(project).await?;
         let snapshot = active.snapshot().await?;
         let settings = &snapshot.settings;
@@ -77,7 +77,7 @@ impl<'a> Call<'a> {
         let caller = identify(&parts.headers, project, &active, &snapshot, data).await?;
         timing.ends("jwt");
         let body = read(body, data.max_body_bytes).await?;
-        let request = request::parse(&parts, body, settings)?;
+        let request = request::parse(&mut parts, body, settings)?;
         timing.ends("parse");
         Ok(Call { data, parts, caller, request, active, snapshot, timing })
     }

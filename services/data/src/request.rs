@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod field;
 pub(crate) mod filter;
 pub(crate) mod logic;
+pub(crate) mod longhand;
 pub(crate) mod order;
 pub(crate) mod preferences;
 pub(crate) mod profile;
@@ -50,13 +51,14 @@ pub(crate) struct ApiRequest {
     pub(crate) body: Body,
 }
 
-/// Reads a request.
+/// Reads a request. One that asks in its body becomes the GET that it stands for.
 ///
 /// Errors: the codes from PGRST100 to PGRST125 that concern the request alone.
-pub(crate) fn parse(parts: &Parts, body: Bytes, settings: &Settings) -> Result<ApiRequest> {
+pub(crate) fn parse(parts: &mut Parts, body: Bytes, settings: &Settings) -> Result<ApiRequest> {
+    let (query, body) = longhand::query(parts, body)?;
     let target = Target::of(&parts.method, parts.uri.path())?.at_root(settings.root_function.as_deref());
     let (schema, names_schema) = profile::schema(&parts.method, &parts.headers, &settings.schemas)?;
-    let query = Query::parse(parts.uri.query().unwrap_or_default(), target.action.takes_arguments())?;
+    let query = Query::parse(&query, target.action.takes_arguments())?;
     let range = range::requested(&parts.method, &parts.headers, &query)?;
     if target.action == Action::Upsert && !range.is_all() {
         return Err(PUT_LIMIT.error("limit/offset querystring parameters are not allowed for PUT"));

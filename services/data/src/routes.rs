@@ -9,9 +9,9 @@ use common::Project;
 use http::Method;
 
 use crate::Data;
-use crate::error::FUNCTION_METHOD;
-use crate::error::envelope::no_such_method;
+use crate::error::envelope::{no_such_function_method, no_such_method};
 use crate::pipeline;
+use crate::request::longhand::is_query;
 
 /// Describes the schema in OpenAPI 2.0, as far as the caller may use it.
 #[utoipa::path(get, path = "/", operation_id = "describe_schema", tag = "schema",
@@ -154,12 +154,31 @@ pub(crate) async fn describe_function_methods(
     pipeline::options(&data, &project.0, request).await
 }
 
-/// What a relation or the root says to a method it lacks.
+/// What the root says to a method it lacks.
 pub(crate) async fn no_such_method_here(method: Method) -> Error {
     no_such_method(&method)
 }
 
-/// What a function says to a method it lacks.
-pub(crate) async fn no_such_method_of_function(method: Method) -> Error {
-    FUNCTION_METHOD.error(format!("Cannot use the {method} method on RPC"))
+/// `QUERY` reads as GET does, with the query string in the body; what a relation says to other methods it lacks.
+pub(crate) async fn query_rows(
+    data: State<Arc<Data>>,
+    project: Project,
+    request: Request,
+) -> Result<Response> {
+    if !is_query(request.method()) {
+        return Err(no_such_method(request.method()));
+    }
+    pipeline::answer(&data, &project.0, request).await
+}
+
+/// `QUERY` calls a function that only reads; what a function says to other methods it lacks.
+pub(crate) async fn query_function(
+    data: State<Arc<Data>>,
+    project: Project,
+    request: Request,
+) -> Result<Response> {
+    if !is_query(request.method()) {
+        return Err(no_such_function_method(request.method()));
+    }
+    pipeline::answer(&data, &project.0, request).await
 }

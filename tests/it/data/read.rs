@@ -179,6 +179,29 @@ fn head_counts_without_a_body() {
 }
 
 #[test]
+fn a_query_too_long_for_an_address_is_in_the_body() {
+    run(async {
+        let (_app, service) = items().await;
+        let many = (1..20_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        let form = "application/x-www-form-urlencoded";
+        let asking = |method: &str| {
+            let call = service.call(method.parse().unwrap(), &rest("items?select=id&order=id.desc"));
+            call.header("content-type", form).body(format!("limit=2&id=in.({many})"))
+        };
+
+        let queried = asking("QUERY").send().await.expect(200);
+        assert_eq!(queried.json(), json!([{"id": 4}, {"id": 3}]));
+        assert_eq!(queried.header("content-location"), "", "no address could hold it");
+        let overridden = asking("POST").header("x-http-method-override", "GET").send().await.expect(200);
+        assert_eq!(overridden.json(), json!([{"id": 4}, {"id": 3}]));
+
+        let json = service.call("QUERY".parse().unwrap(), &rest("items")).json(json!({"id": 1}));
+        assert_refused(&json.send().await, 400, "PGRST102");
+        assert_refused(&service.call("PURGE".parse().unwrap(), &rest("items")).send().await, 405, "PGRST117");
+    });
+}
+
+#[test]
 fn no_answer_has_more_rows_than_the_project_allows() {
     run(async {
         let (app, service) = items().await;

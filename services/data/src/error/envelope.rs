@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{INTERNAL, METHOD, PATH};
+use super::{FUNCTION_METHOD, INTERNAL, METHOD, PATH};
 
 /// What a response's content depends on besides the path.
 pub(crate) const VARIES_BY: HeaderValue = HeaderValue::from_static("Accept, Prefer, Range");
@@ -88,6 +88,11 @@ pub(crate) fn no_such_path() -> Error {
 /// The resource does not have this method.
 pub(crate) fn no_such_method(method: &http::Method) -> Error {
     METHOD.error(format!("Unsupported HTTP method: {method}"))
+}
+
+/// Functions do not have this method.
+pub(crate) fn no_such_function_method(method: &http::Method) -> Error {
+    FUNCTION_METHOD.error(format!("Cannot use the {method} method on RPC"))
 }
 
 /// Something of ours failed; the cause is logged.

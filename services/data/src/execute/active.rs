@@ -244,7 +244,9 @@ impl Active {
         let catalog = Arc::new(read?);
         let assembled = assembled(catalog.clone(), self.settings.clone(), generation).await;
         let snapshot = Arc::new(assembled.map_err(introspect::not_loaded)?);
-        self.snapshot.store(Some(snapshot.clone()));
+        let old = self.snapshot.swap(Some(snapshot.clone()));
+        // taking a large one apart would keep requests waiting
+        tokio::task::spawn_blocking(move || drop(old));
         let (kept, project, version) = (self.kept.clone(), self.reference.clone(), self.version);
         self.tasks.spawn(async move { kept.write(&project, version, catalog).await });
         Ok(snapshot)

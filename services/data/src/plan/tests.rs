@@ -145,7 +145,7 @@ pub(crate) fn request(method: Method, uri: &str, prefer: &str, body: &str) -> Re
         .header("prefer", prefer)
         .body(())
         .expect("the tests' requests are requests");
-    request::parse(&request.into_parts().0, Bytes::from(body.to_owned()), &Settings::default())
+    request::parse(&mut request.into_parts().0, Bytes::from(body.to_owned()), &Settings::default())
 }
 
 fn planned(method: Method, uri: &str, body: &str) -> Result<Plan> {

@@ -1,11 +1,11 @@
 //! What a request is about, from its path, and what is to be done, from its method.
 
-use base::{Error, Result};
+use base::Result;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::error::envelope::{no_such_method, no_such_path};
-use crate::error::{FUNCTION_METHOD, QUERY};
+use crate::error::QUERY;
+use crate::error::envelope::{no_such_function_method, no_such_method, no_such_path};
 
 /// A resource and an action on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,11 +97,6 @@ impl Resource {
             _ => Err(no_such_method(method)),
         }
     }
-}
-
-/// Functions do not have this method.
-fn no_such_function_method(method: &Method) -> Error {
-    FUNCTION_METHOD.error(format!("Cannot use the {method} method on RPC"))
 }
 
 /// A path segment's text.

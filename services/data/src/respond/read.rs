@@ -17,12 +17,18 @@ use crate::schema::Name;
 const SEGMENT: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?');
 
+/// Longest query in `Content-Location`, in bytes: what clients and proxies take for a header.
+const MAX_LOCATION: usize = 4096;
+
 /// The answer.
 pub(super) fn answer(request: &ApiRequest, plan: &Plan, name: &Name, outcome: Outcome) -> Result<Answer> {
     let mut answer = part(request.range, &outcome)?;
     let canonical = &request.query.canonical;
     let query = if canonical.is_empty() { String::new() } else { format!("?{canonical}") };
-    answer.header("content-location", format!("{}{query}", path(&name.name)))?;
+    // a query that no address could hold is no address
+    if query.len() <= MAX_LOCATION {
+        answer.header("content-location", format!("{}{query}", path(&name.name)))?;
+    }
     let body = if answer.status == StatusCode::RANGE_NOT_SATISFIABLE {
         out_of_bounds(request.range, outcome.total)
     } else {
