@@ -179,6 +179,45 @@ fn head_counts_without_a_body() {
 }
 
 #[test]
+fn one_of_the_rows_that_are_the_same_is_enough() {
+    run(async {
+        let app = App::with(
+            "create table public.lists (id int primary key, name text);
+             create table public.tasks (id int primary key, list int references public.lists, who text, \"distinct\" text);
+             insert into public.lists values (1, 'home'), (2, 'work');
+             insert into public.tasks values
+                 (1, 1, 'ann', 'x'), (2, 1, 'bob', null), (3, 2, 'ann', null), (4, 2, 'ann', null), (5, null, 'cy', null);
+             create function public.said(\"distinct\" text) returns text language sql stable as 'select $1';",
+        )
+        .await;
+        let service = app.service();
+        for (path, expected) in [
+            ("tasks?select=who&distinct=*&order=who", json!([{"who": "ann"}, {"who": "bob"}, {"who": "cy"}])),
+            ("tasks?select=id&distinct=who", json!([{"id": 1}, {"id": 2}, {"id": 5}])),
+            ("tasks?select=id&distinct=who&order=id.desc", json!([{"id": 4}, {"id": 2}, {"id": 5}])),
+            ("tasks?select=id&distinct=who&order=who.desc,id.desc", json!([{"id": 5}, {"id": 2}, {"id": 4}])),
+            (
+                "tasks?select=id&distinct=who,list&list=not.is.null&order=list,who,id",
+                json!([{"id": 1}, {"id": 2}, {"id": 3}]),
+            ),
+            ("tasks?select=lists(name)&distinct=*&list=eq.1", json!([{"lists": {"name": "home"}}])),
+            ("lists?select=tasks(who)&tasks.distinct=who&id=eq.2", json!([{"tasks": [{"who": "ann"}]}])),
+            ("tasks?select=id&distinct=eq.x", json!([{"id": 1}])),
+            ("rpc/said?distinct=hello", json!("hello")),
+        ] {
+            assert_eq!(read(&service, path).await, expected, "{path}");
+        }
+        let counted =
+            service.get(&rest("tasks?select=who&distinct=*&limit=1")).header("prefer", "count=exact");
+        assert_part(&counted.send().await, 206, "0-0/3");
+        for path in ["tasks?distinct=who;", "tasks?distinct="] {
+            assert_refused(&service.get(&rest(path)).send().await, 400, "PGRST100");
+        }
+        assert_refused(&service.delete(&rest("tasks?distinct=who")).send().await, 400, "PGRST100");
+    });
+}
+
+#[test]
 fn a_query_too_long_for_an_address_is_in_the_body() {
     run(async {
         let (_app, service) = items().await;

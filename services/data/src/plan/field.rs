@@ -73,8 +73,8 @@ pub(crate) struct PlannedOrder {
 }
 
 impl PlannedOrder {
-    /// The same order by a column that holds what it orders by.
-    pub(crate) fn by_column(&self, column: String) -> PlannedOrder {
+    /// By a column.
+    pub(crate) fn by(column: String) -> PlannedOrder {
         let field = PlannedField {
             column,
             path: Vec::new(),
@@ -83,7 +83,12 @@ impl PlannedOrder {
             whole_row: false,
             read_by: None,
         };
-        PlannedOrder { relation: None, field, direction: self.direction, nulls: self.nulls }
+        PlannedOrder { relation: None, field, direction: None, nulls: None }
+    }
+
+    /// The same order by a column that holds what it orders by.
+    pub(crate) fn by_column(&self, column: String) -> PlannedOrder {
+        PlannedOrder { direction: self.direction, nulls: self.nulls, ..PlannedOrder::by(column) }
     }
 }
 

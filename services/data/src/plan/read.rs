@@ -10,7 +10,7 @@ use crate::error::{AGGREGATES, RELATED_ORDER};
 use crate::request::ApiRequest;
 use crate::request::filter::{IsValue, Operation};
 use crate::request::range::Range;
-use crate::request::select::Join;
+use crate::request::select::{Distinct, Join};
 use crate::schema::{Cardinality, Junction, Name, Relationship, SchemaCache, Table};
 use crate::settings::Settings;
 
@@ -28,6 +28,7 @@ pub(crate) struct ReadPlan {
     /// What ties it to the parent.
     pub(crate) joined_by: Vec<JoinPair>,
     pub(crate) order: Vec<PlannedOrder>,
+    pub(crate) distinct: Option<Distinct>,
     pub(crate) range: Range,
     pub(crate) embeds: Vec<Embed>,
     /// Whether what the rows are ordered by is selected beside them, for the lists that they become.
@@ -131,15 +132,31 @@ impl Planner<'_> {
         }
         let conditions =
             node.conditions.iter().map(|logic| null_filters(field::logic(logic, table), &embeds)).collect();
+        let distinct = node.distinct;
         let order = node
             .order
             .iter()
             .map(|term| related_order(field::order(term, table), &relation.name, &embeds))
             .collect::<Result<_>>()?;
+        let order = match &distinct {
+            Some(Distinct::By(columns)) => ordered_first(columns, order),
+            Some(Distinct::Rows) | None => order,
+        };
         let range = if self.capped { node.range.at_most(self.settings.max_rows) } else { node.range };
         let columns = expanded(columns, table, place.in_lists || self.aggregates);
         let Place { qualifier, joined_by, .. } = place;
-        Ok(ReadPlan { from, qualifier, columns, conditions, joined_by, order, range, embeds, keyed: false })
+        Ok(ReadPlan {
+            from,
+            qualifier,
+            columns,
+            conditions,
+            joined_by,
+            order,
+            distinct,
+            range,
+            embeds,
+            keyed: false,
+        })
     }
 
     fn check_aggregates(&self, columns: &[PlannedColumn]) -> Result<()> {
@@ -251,6 +268,22 @@ fn related_order(mut order: PlannedOrder, origin: &str, embeds: &[Embed]) -> Res
     }
     order.relation = Some(embed.alias.clone());
     Ok(order)
+}
+
+/// The order with these columns before all others, which is how PostgreSQL finds the first row of each. Those that are
+/// ordered by anyhow keep their place among them, and their direction.
+fn ordered_first(columns: &[String], order: Vec<PlannedOrder>) -> Vec<PlannedOrder> {
+    let is_one = |term: &PlannedOrder| {
+        term.relation.is_none() && term.field.path.is_empty() && columns.contains(&term.field.column)
+    };
+    let (mut first, others): (Vec<_>, Vec<_>) = order.into_iter().partition(is_one);
+    for column in columns {
+        if !first.iter().any(|term| term.field.column == *column) {
+            first.push(PlannedOrder::by(column.clone()));
+        }
+    }
+    first.extend(others);
+    first
 }
 
 /// `*` beside an aggregate must be written out, because the rows are grouped by each column; and where each column

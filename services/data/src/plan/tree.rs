@@ -3,12 +3,12 @@
 use base::{Error, Result};
 use serde_json::Value;
 
-use crate::error::NOT_EMBEDDED;
+use crate::error::{NOT_EMBEDDED, QUERY};
 use crate::request::logic::Logic;
 use crate::request::order::OrderTerm;
 use crate::request::query::Path;
 use crate::request::range::{self, Range};
-use crate::request::select::{Join, SelectColumn, SelectItem, SelectRelation};
+use crate::request::select::{Distinct, Join, SelectColumn, SelectItem, SelectRelation};
 use crate::request::{ApiRequest, Query};
 
 /// One relation and what is wanted of it.
@@ -22,6 +22,7 @@ pub(crate) struct Node {
     pub(crate) columns: Vec<SelectColumn>,
     pub(crate) conditions: Vec<Logic>,
     pub(crate) order: Vec<OrderTerm>,
+    pub(crate) distinct: Option<Distinct>,
     pub(crate) range: Range,
     pub(crate) children: Vec<Node>,
 }
@@ -29,9 +30,9 @@ pub(crate) struct Node {
 /// The tree of a request whose first level is the relation `name`.
 ///
 /// On a write, the filters of the first level say which rows to write and are not part of the tree, and there are
-/// no limits. Errors: PGRST108 for a path that `select` does not embed.
+/// no limits. Errors: PGRST108 for a path that `select` does not embed, PGRST100 for a write made distinct.
 pub(crate) fn of(request: &ApiRequest, name: &str) -> Result<Node> {
-    let Query { select, filters, logic, order, ranges, .. } = &request.query;
+    let Query { select, filters, logic, order, distinct, ranges, .. } = &request.query;
     let is_write = request.target.action.is_write();
     let here = |path: &Path| !is_write || !path.is_empty();
     let mut root = Node::new(name);
@@ -47,6 +48,12 @@ pub(crate) fn of(request: &ApiRequest, name: &str) -> Result<Node> {
         if node.order.is_empty() {
             node.order.clone_from(terms);
         }
+    }
+    for (path, distinct) in distinct {
+        if !here(path) {
+            return Err(QUERY.error("what is written is not made distinct"));
+        }
+        root.at(path)?.distinct = Some(distinct.clone());
     }
     if !is_write {
         for (path, range) in ranges {
@@ -68,6 +75,7 @@ impl Node {
             columns: Vec::new(),
             conditions: Vec::new(),
             order: Vec::new(),
+            distinct: None,
             range: range::ALL,
             children: Vec::new(),
         }

@@ -7,12 +7,27 @@ use crate::plan::ReadPlan;
 use crate::plan::read::{Embed, From};
 use crate::plan::spread::Output;
 use crate::request::range::Range;
-use crate::request::select::Join;
+use crate::request::select::{Distinct, Join};
 use crate::schema::Name;
 
 /// The rows of a plan.
 pub(crate) fn rows(sql: &mut Sql, plan: &ReadPlan) {
+    unlimited(sql, plan);
+    limit(sql, plan.range);
+}
+
+fn unlimited(sql: &mut Sql, plan: &ReadPlan) {
     sql.push("SELECT ");
+    match &plan.distinct {
+        None => {}
+        Some(Distinct::Rows) => drop(sql.push("DISTINCT ")),
+        Some(Distinct::By(columns)) => {
+            sql.push("DISTINCT ON (").list(columns, ", ", |sql, column| {
+                sql.column(&plan.qualifier, column);
+            });
+            sql.push(") ");
+        }
+    }
     selection(sql, plan);
     if plan.keyed {
         for (number, term) in plan.order.iter().enumerate() {
@@ -30,7 +45,6 @@ pub(crate) fn rows(sql: &mut Sql, plan: &ReadPlan) {
     group(sql, plan);
     field::order(sql, &plan.qualifier, &plan.order);
     sql.push(" ");
-    limit(sql, plan.range);
 }
 
 fn selection(sql: &mut Sql, plan: &ReadPlan) {
@@ -197,6 +211,12 @@ fn limit(sql: &mut Sql, range: Range) {
 
 /// One row for each row that the plan has without its limits; an inner embed counts as a condition.
 pub(crate) fn counted(sql: &mut Sql, plan: &ReadPlan) {
+    if plan.distinct.is_some() {
+        sql.push("SELECT 1 FROM (");
+        unlimited(sql, plan);
+        sql.push(") AS pgrst_distinct");
+        return;
+    }
     sql.push("SELECT 1");
     from(sql, plan);
     let inner: Vec<&Embed> = plan.embeds.iter().filter(|embed| embed.join == Join::Inner).collect();

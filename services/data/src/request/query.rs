@@ -10,8 +10,8 @@ use super::filter::{Filter, operation};
 use super::logic::{Logic, logic};
 use super::order::{OrderTerm, terms};
 use super::range::Range;
-use super::scanner::Scanner;
-use super::select::{SelectItem, items};
+use super::scanner::{Scan, Scanner};
+use super::select::{Distinct, SelectItem, items};
 use crate::error::QUERY;
 
 /// Where in the tree of embedded relations something applies; empty for the first level.
@@ -24,6 +24,7 @@ pub(crate) struct Query {
     pub(crate) filters: Vec<(Path, Filter)>,
     pub(crate) logic: Vec<(Path, Logic)>,
     pub(crate) order: Vec<(Path, Vec<OrderTerm>)>,
+    pub(crate) distinct: Vec<(Path, Distinct)>,
     /// `limit` and `offset`.
     pub(crate) ranges: Vec<(Path, Range)>,
     /// The columns to write, if named.
@@ -64,6 +65,10 @@ impl Query {
                     query.on_conflict.get_or_insert(names);
                 }
                 (_, "order") => query.order.push((path(key)?, order(value)?)),
+                // a column or an argument may have that name
+                (_, "distinct") if !arguments && operation(&mut Scanner::new(value)).is_err() => {
+                    query.distinct.push((self::path(key)?, distinct(value)?));
+                }
                 (_, "limit" | "offset") => bounds.push((path(key)?, last, value)),
                 (_, "and" | "or") => query.logic.push(logic_tree(key, value)?),
                 _ => query.add_filter(key, value, arguments)?,
@@ -107,6 +112,7 @@ impl Query {
         let paths = (self.filters.iter().map(|(path, _)| path))
             .chain(self.logic.iter().map(|(path, _)| path))
             .chain(self.order.iter().map(|(path, _)| path))
+            .chain(self.distinct.iter().map(|(path, _)| path))
             .chain(self.ranges.iter().map(|(path, _)| path));
         let mut passed = BTreeSet::new();
         for path in paths {
@@ -187,8 +193,11 @@ fn order(text: &str) -> Result<Vec<OrderTerm>> {
     terms(&mut Scanner::new(text)).map_err(|failure| failure.into_error("order", text))
 }
 
-fn names(text: &str) -> Result<Vec<String>, super::scanner::Failure> {
-    let mut scanner = Scanner::new(text);
+fn names(text: &str) -> Scan<Vec<String>> {
+    names_from(&mut Scanner::new(text))
+}
+
+fn names_from(scanner: &mut Scanner<'_>) -> Scan<Vec<String>> {
     let mut names = vec![scanner.name()?];
     scanner.skip_space();
     while scanner.eat(",") {
@@ -197,6 +206,17 @@ fn names(text: &str) -> Result<Vec<String>, super::scanner::Failure> {
         scanner.skip_space();
     }
     Ok(names)
+}
+
+fn distinct(value: &str) -> Result<Distinct> {
+    if value == "*" {
+        return Ok(Distinct::Rows);
+    }
+    let mut scanner = Scanner::new(value);
+    let names = names_from(&mut scanner).and_then(|names| {
+        if scanner.is_done() { Ok(names) } else { Err(scanner.fail("\",\" or end of input")) }
+    });
+    names.map(Distinct::By).map_err(|failure| failure.into_error("distinct parameter", value))
 }
 
 /// Names joined by dots; all but the last are relations.

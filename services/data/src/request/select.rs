@@ -57,6 +57,15 @@ impl SelectRelation {
     }
 }
 
+/// Which rows count as the same, so that one of them is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Distinct {
+    /// Those that look the same.
+    Rows,
+    /// Those that are the same in these columns: the first of them in the order stays.
+    By(Vec<String>),
+}
+
 /// Whether rows without a related one stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Join {
