@@ -119,7 +119,7 @@ fn what_it_tells_of_itself_is_as_the_file_says() {
         let text = format!(
             "db-uri = \"{}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\nserver-unix-socket = \"{}\"\n\
              jwt-secret = \"{SECRET}\"\njwt-role-claim-key = \".app.roles[0]\"\n\
-             client-error-verbosity = \"minimal\"\nserver-trace-header = \"X-Trace\"\nserver-timing-enabled = true\nserver-host = \"127.0.0.1\"\nadmin-server-port = 0\n",
+             client-error-verbosity = \"minimal\"\nserver-trace-header = \"X-Trace\"\nserver-timing-enabled = true\napp.settings.secret = \"s3cret\"\nserver-host = \"127.0.0.1\"\nadmin-server-port = 0\n",
             url.expose(),
             socket.display()
         );
@@ -152,7 +152,7 @@ fn what_it_tells_of_itself_is_as_the_file_says() {
         let cache: Value = serde_json::from_str(&told("/schema_cache")).unwrap();
         assert_eq!(cache["tables"][0]["name"], json!({"schema": "api", "name": "notes"}));
         let config: Value = serde_json::from_str(&told("/config")).unwrap();
-        assert_eq!((&config["schemas"], config.get("jwt_secret")), (&json!(["api"]), None));
+        assert_eq!((&config["schemas"], &config["app_settings"]), (&json!(["api"]), &json!({"secret": "…"})));
         let metrics = told("/metrics");
         assert!(metrics.contains("pgrst_schema_cache_loads_total{status=\"SUCCESS\"} "), "{metrics}");
 

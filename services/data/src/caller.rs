@@ -39,10 +39,7 @@ pub(crate) async fn identify(
     if !project.keys.prove_callers() {
         return Err(NO_SECRET.error("Server lacks JWT secret"));
     }
-    let claims = proven(token, project, active).await.and_then(|claims| {
-        check_times(&claims, data.clock.unix(), LEEWAY)?;
-        Ok(claims)
-    });
+    let claims = proven(token, project, active, data).await;
     let claims = claims.map_err(|error| rejected(&error, token.is_empty()))?;
     if !is_audience(claims.get("aud")) {
         return Err(rejected(&TokenError::Claim("aud"), false));
@@ -63,12 +60,20 @@ pub(crate) async fn identify(
     Ok(Caller { role, claims: Claims::clone(&claims), token: Some(Secret::new(token)) })
 }
 
-/// The claims of a token that is good but for the time: as they were found before, if they were.
-async fn proven(token: &str, project: &Document, active: &Active) -> Result<Arc<Claims>, TokenError> {
+/// The claims of a token that is good now. What the project's keys say of it is found out once.
+async fn proven(
+    token: &str,
+    project: &Document,
+    active: &Active,
+    data: &Data,
+) -> Result<Arc<Claims>, TokenError> {
+    let now = data.clock.unix();
     if let Some(claims) = active.proven(token).await {
+        check_times(&claims, now, LEEWAY)?;
         return Ok(claims);
     }
     let claims = Arc::new(prove(token, project)?);
+    check_times(&claims, now, LEEWAY)?;
     active.prove(token, claims.clone()).await;
     Ok(claims)
 }

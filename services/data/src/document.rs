@@ -1,14 +1,16 @@
 //! The description of a project's own schema: OpenAPI 2.0, as PostgREST gives it, of what the caller may use.
 
+mod modern;
 mod parameters;
 mod paths;
 mod types;
 
 use std::collections::HashSet;
 
+use base::header::ORIGIN;
 use base::{Body, Response, Result};
 use http::header::{CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -28,6 +30,8 @@ const PRODUCED: [&str; 4] = [
     "application/vnd.pgrst.object+json",
     "text/csv",
 ];
+/// Where the gateway has this API.
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 /// Where the protocol is explained.
 const PROTOCOL: &str = "https://postgrest.org/en/v16/references/api.html";
 
@@ -48,19 +52,26 @@ pub(crate) fn answer(
     snapshot: &Snapshot,
     visible: &[u8],
 ) -> Result<Response> {
-    let takes =
-        |accepted: &MediaType| matches!(accepted, MediaType::Any | MediaType::Json | MediaType::OpenApi);
-    if !request.accept.iter().any(takes) {
+    let taken = request.accept.iter().find_map(|accepted| match accepted {
+        MediaType::Any | MediaType::Json => Some(MediaType::OpenApi { modern: false }),
+        MediaType::OpenApi { .. } => Some(accepted.clone()),
+        _ => None,
+    });
+    let Some(taken) = taken else {
         return Err(media_type(&request.accept.iter().map(MediaType::to_string).collect::<Vec<_>>()));
-    }
+    };
     let visible: Visible = serde_json::from_slice(visible).map_err(internal)?;
     let body = match request.target.action {
         Action::Inspect { head: true } => headless(),
-        _ => Body::from(of_schema(headers, &request.schema, snapshot, &visible).to_string()),
+        _ => {
+            let document = of_schema(headers, &request.schema, snapshot, &visible);
+            let document = if is_modern(&taken) { modern::of(&document) } else { document };
+            Body::from(document.to_string())
+        }
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/openapi+json; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::try_from(taken.content_type()).map_err(internal)?);
     headers.insert(VARY, VARIES_BY);
     if request.names_schema
         && let Ok(schema) = HeaderValue::from_bytes(request.schema.as_bytes())
@@ -68,6 +79,10 @@ pub(crate) fn answer(
         headers.insert("content-profile", schema);
     }
     Ok(response)
+}
+
+fn is_modern(media_type: &MediaType) -> bool {
+    matches!(media_type, MediaType::OpenApi { modern: true })
 }
 
 fn of_schema(headers: &HeaderMap, schema: &str, snapshot: &Snapshot, visible: &Visible) -> Value {
@@ -135,8 +150,9 @@ fn titled(comment: Option<&str>) -> (Option<&str>, Option<&str>) {
 
 /// Where the API is: as the settings say, else where the gateway was asked.
 fn place(document: &mut Value, headers: &HeaderMap, settings: &Settings) {
-    let asked = || headers.get(base::header::ORIGIN)?.to_str().ok();
-    let Some(url) = settings.openapi_url.as_deref().or_else(asked) else { return };
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let asked = || Some(format!("{}{}", text(ORIGIN)?, text(FORWARDED_PREFIX).unwrap_or_default()));
+    let Some(url) = settings.openapi_url.clone().or_else(asked) else { return };
     let Some((scheme, rest)) = url.split_once("://") else { return };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     document["schemes"] = json!([scheme]);

@@ -7,6 +7,7 @@ mod options;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,12 +15,13 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use base::error::{BAD_REQUEST, OrInternal};
 use base::{Clock, Random, Result};
-use common::project::{Document, ProjectRef};
+use common::project::{Document, Endpoint, ProjectRef};
 use common::record::Recorder;
 use common::service::Tasks;
 use common::{Dependencies, Outbound, Projects, Service};
 
 use crate::error::envelope;
+use crate::settings::Settings;
 use crate::{Data, serve};
 use options::Options;
 pub use options::Place;
@@ -70,7 +72,7 @@ impl DropIn {
         let document = Document {
             id: uuid::Uuid::nil(),
             reference: ProjectRef::default_project(),
-            version: 1,
+            version: version(&options.database, &options.settings),
             database: Some(options.database),
             keys: options.keys,
             settings: serde_json::to_value(&options.settings).or_internal()?,
@@ -113,6 +115,14 @@ impl DropIn {
         given.extend(std::env::vars().filter_map(|(name, value)| Some((option(&name)?, value))));
         Options::of(given).map_err(|why| BAD_REQUEST.error(why))
     }
+}
+
+/// What is kept of one database is not for another.
+fn version(database: &Endpoint, settings: &Settings) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    (&database.host, database.port, &database.database, &database.user).hash(&mut hasher);
+    serde_json::to_string(settings).unwrap_or_default().hash(&mut hasher);
+    hasher.finish().cast_signed()
 }
 
 /// The option that a variable sets.

@@ -9,22 +9,20 @@ use crate::settings::{OpenApiMode, Settings, TransactionEnd};
 /// Set as `app.settings.<name>` in each transaction.
 const APP_SETTINGS: &str = "app.settings.";
 
-/// The options that become settings of a project, but for [`APP_SETTINGS`].
-pub(crate) const PROJECT_OPTIONS: [&str; 20] = [
+/// The options that become settings of a project, of which these are not for its database: `app.settings.*`, and
+/// [`OUTSIDE`].
+pub(crate) const IN_DATABASE: [&str; 17] = [
     "db-aggregates-enabled",
     "db-anon-role",
-    "db-config",
     "db-extra-search-path",
     "db-hoisted-tx-settings",
     "db-max-rows",
     "db-plan-enabled",
-    "db-pre-config",
     "db-pre-request",
     "db-root-spec",
     "db-schemas",
     "db-tx-end",
     "jwt-aud",
-    "jwt-cache-max-entries",
     "jwt-role-claim-key",
     "openapi-mode",
     "openapi-security-active",
@@ -33,13 +31,16 @@ pub(crate) const PROJECT_OPTIONS: [&str; 20] = [
     "url-use-legacy-target-names",
 ];
 
+/// What decides about the database's options, and what must be known before them.
+const OUTSIDE: [&str; 3] = ["db-config", "db-pre-config", "jwt-cache-max-entries"];
+
 /// Values by option.
 pub(crate) struct Given(pub(crate) BTreeMap<String, String>);
 
 impl Given {
     /// Whether the option becomes a setting of the project.
     pub(crate) fn is_of_project(key: &str) -> bool {
-        PROJECT_OPTIONS.contains(&key) || key.starts_with(APP_SETTINGS)
+        IN_DATABASE.contains(&key) || OUTSIDE.contains(&key) || key.starts_with(APP_SETTINGS)
     }
 
     /// A value that is not empty.

@@ -12,7 +12,10 @@ pub(crate) enum MediaType {
     Xml,
     OctetStream,
     UrlEncoded,
-    OpenApi,
+    /// The description of the schema: in OpenAPI 2.0, or in 3.1.
+    OpenApi {
+        modern: bool,
+    },
     /// `*/*`.
     Any,
     /// An array of rows without their nulls.
@@ -82,7 +85,10 @@ impl MediaType {
             "text/xml" => MediaType::Xml,
             "application/octet-stream" => MediaType::OctetStream,
             "application/x-www-form-urlencoded" => MediaType::UrlEncoded,
-            "application/openapi+json" => MediaType::OpenApi,
+            "application/openapi+json" | "application/vnd.oai.openapi+json" => {
+                let modern = parameter(text, "version").is_some_and(|version| version.starts_with('3'));
+                MediaType::OpenApi { modern }
+            }
             "application/vnd.pgrst.object+json" | "application/vnd.pgrst.object" => {
                 MediaType::Object { stripped: stripped() }
             }
@@ -157,7 +163,8 @@ impl fmt::Display for MediaType {
             MediaType::Xml => "text/xml",
             MediaType::OctetStream => "application/octet-stream",
             MediaType::UrlEncoded => "application/x-www-form-urlencoded",
-            MediaType::OpenApi => "application/openapi+json",
+            MediaType::OpenApi { modern: false } => "application/openapi+json",
+            MediaType::OpenApi { modern: true } => "application/openapi+json;version=3.1",
             MediaType::Any => "*/*",
             MediaType::StrippedArray => "application/vnd.pgrst.array+json;nulls=stripped",
             MediaType::Object { stripped: true } => "application/vnd.pgrst.object+json;nulls=stripped",
@@ -196,6 +203,18 @@ mod tests {
         );
         assert_eq!(MediaType::parse("application/vnd.pgrst.array+json"), MediaType::Json);
         assert_eq!(MediaType::parse("image/PNG"), MediaType::Other("image/png".to_owned()));
+    }
+
+    #[test]
+    fn the_description_has_two_versions() {
+        for (text, modern) in [
+            ("application/openapi+json", false),
+            ("application/openapi+json; version=2.0", false),
+            ("application/openapi+json;version=3.1", true),
+            ("application/vnd.oai.openapi+json; version=\"3.1.0\"", true),
+        ] {
+            assert_eq!(MediaType::parse(text), MediaType::OpenApi { modern }, "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub(crate) struct RoleClaim(Option<JsonPath>);
 
 /// Where it usually is.
 const USUAL: &str = "$.role";
+/// Longest path, in bytes, and most parentheses in one: the parser goes a level deeper for each.
+const MAX_BYTES: usize = 256;
+const MAX_NESTING: usize = 8;
 
 impl RoleClaim {
     /// Reads a path such as `$.app.roles[0]`, `.app.roles[0]`, `."https://example.com/role"` or
@@ -19,6 +22,12 @@ impl RoleClaim {
     pub(crate) fn parse(text: &str) -> Result<RoleClaim, String> {
         if text == USUAL || text == ".role" {
             return Ok(RoleClaim(None));
+        }
+        // a project writes it, and every request of the project's waits for it
+        if text.len() > MAX_BYTES || text.matches('(').count() > MAX_NESTING || text.contains("..") {
+            return Err(
+                "a role is not that far away: the path is short, and descends step by step".to_owned()
+            );
         }
         let path = if text.starts_with('.') { modern(text) } else { text.to_owned() };
         let path = JsonPath::parse(&path).map_err(|error| format!("{text} is no JSONPath: {error}"))?;
@@ -115,8 +124,11 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for path in ["role", "$.", ".a[", "$.roles[?@ ~ 1]", ""] {
+        for path in ["role", "$.", ".a[", "$.roles[?@ ~ 1]", "", "$..role", "$..*..*"] {
             assert!(RoleClaim::parse(path).is_err(), "{path}");
         }
+        assert!(RoleClaim::parse(&format!("$[?{}", "(".repeat(200_000))).is_err());
+        assert!(RoleClaim::parse(&format!("$[?{}", "(".repeat(100))).is_err());
+        assert!(RoleClaim::parse(&format!("$.{}", "a".repeat(300))).is_err());
     }
 }

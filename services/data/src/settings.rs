@@ -28,7 +28,7 @@ pub struct Settings {
     pub server_timing_enabled: bool,
     /// Whether filters, orders and limits may name an embedded relation that has an alias.
     pub legacy_target_names: bool,
-    /// Verified tokens that are remembered until they expire.
+    /// Verified tokens that are remembered, those that were used last; one over a KiB counts for several.
     pub jwt_cache_max_entries: u64,
     /// Whether the root describes the schema, and to whom what.
     pub openapi_mode: OpenApiMode,

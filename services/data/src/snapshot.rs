@@ -2,7 +2,7 @@
 
 use base::error::chain;
 
-use crate::given::Given;
+use crate::given::{Given, IN_DATABASE};
 use crate::role_claim::RoleClaim;
 use crate::schema::SchemaCache;
 use crate::schema::load::{Catalog, assemble};
@@ -31,28 +31,27 @@ impl Snapshot {
     }
 }
 
-/// The project's settings with those of its database before them; options that cannot be are as if they were not there.
+/// The project's settings with those of its database before them. An option that cannot be is left out, alone: the others
+/// may be what keeps the project closed.
 pub(crate) fn settled(settings: &Settings, in_database: &[(String, String)]) -> (Settings, RoleClaim) {
-    let options = in_database.iter().map(|(name, value)| (name.replace('_', "-"), value.clone()));
-    let given = Given(options.filter(|(name, _)| is_followed(name)).collect());
-    let settings = given.over(settings.clone()).unwrap_or_else(|why| {
-        tracing::warn!(why, "the settings in the database cannot be, and are not followed");
-        settings.clone()
-    });
-    let role_claim = RoleClaim::parse(&settings.role_claim).unwrap_or_else(|why| {
+    let mut settled = settings.clone();
+    for (name, value) in in_database.iter().filter(|_| settings.in_database) {
+        let name = name.replace('_', "-");
+        if !IN_DATABASE.contains(&name.as_str()) {
+            tracing::warn!(option = name, "this option is not followed where a database sets it");
+            continue;
+        }
+        match Given([(name, value.clone())].into()).over(settled.clone()) {
+            Ok(with) => settled = with,
+            Err(why) => tracing::warn!(why, "an option in the database cannot be, and is not followed"),
+        }
+    }
+    let role_claim = RoleClaim::parse(&settled.role_claim).unwrap_or_else(|why| {
         let error: base::error::Source = why.into();
         tracing::warn!(error = %chain(&*error), "the role claim is the usual one");
         RoleClaim::default()
     });
-    (settings, role_claim)
-}
-
-fn is_followed(name: &str) -> bool {
-    let followed = Given::is_of_project(name);
-    if !followed {
-        tracing::warn!(option = name, "this option is not followed where a database sets it");
-    }
-    followed
+    (settled, role_claim)
 }
 
 #[cfg(test)]
@@ -68,6 +67,14 @@ mod tests {
         assert_eq!(settled("db_max_rows", "3").max_rows, Some(3));
         assert!(settled("db_plan_enabled", "true").plan_enabled);
         assert_eq!(settled("db_max_rows", "many"), own);
-        assert_eq!(settled("jwt_secret", "x"), own);
+        for never in ["jwt_secret", "db_config", "jwt_cache_max_entries", "app.settings.a_b"] {
+            assert_eq!(settled(never, "false"), own, "{never}");
+        }
+
+        let both = [("db_pre_request", "auth.check"), ("db_max_rows", "10k")];
+        let both = both.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(super::settled(&own, &both).0.pre_request.as_deref(), Some("auth.check"));
+        let alone = Settings { in_database: false, ..own.clone() };
+        assert_eq!(super::settled(&alone, &both).0, alone);
     }
 }

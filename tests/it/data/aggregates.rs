@@ -68,6 +68,11 @@ fn an_aggregate_in_a_spread_relation_is_over_the_parents_rows() {
                 {"sum": 40, "name": "coast"}, {"sum": 30, "name": "hills"}]),
             ),
             ("sales?select=...shops(...regions(count()))", json!([{"count": 4}])),
+            ("sales?select=...shops(rent.sum(),n:id.sum())&shop=eq.1", json!([{"sum": 20, "n": 2}])),
+            (
+                "sales?select=...shops(most:rent.max(),...regions(deep:id.max()),id.max())&shop=eq.3",
+                json!([{"most": 30, "max": 3, "deep": 2}]),
+            ),
             (
                 "regions?select=name,shops(...regions(count()))&id=eq.1",
                 json!([{"name": "coast", "shops": [{"count": 2}]}]),

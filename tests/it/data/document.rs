@@ -114,6 +114,16 @@ fn the_project_decides_what_it_tells_to_whom() {
         let place = (&document["schemes"], &document["host"], &document["basePath"]);
         assert_eq!(place, (&json!(["https"]), &json!("api.example.com"), &json!("/v1")));
 
+        let app = App::with(SCHEMA).await;
+        let modern = app.service().get(&rest("")).header("accept", "application/openapi+json;version=3.1");
+        let modern = modern.send().await.expect(200);
+        assert_eq!(modern.header("content-type"), "application/openapi+json;version=3.1; charset=utf-8");
+        let modern = modern.json();
+        assert_eq!(modern["openapi"], "3.1.0");
+        let url = modern["servers"][0]["url"].as_str().unwrap_or_default();
+        assert!(url.starts_with("http://") && url.ends_with("/rest/v1"), "{url}");
+        assert_eq!(at(&modern, "/components/schemas/shops/properties/name/default"), &json!("corner"));
+
         let front = root_with(json!({"root_function": "front"})).await.expect(200);
         assert_eq!(front.json(), json!({"at": "front"}));
 

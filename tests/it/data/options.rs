@@ -23,8 +23,15 @@ fn the_owner_sets_them_while_the_service_runs() {
         app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_max_rows', '1')").await;
         eventually("one row is the most", async || ids(&service, "notes?order=id").await == json!([1])).await;
 
-        // what cannot be changes nothing
+        // what cannot be changes nothing, whatever else there is
         app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_tx_end', 'never')").await;
+        app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_aggregates_enabled', 'on')")
+            .await;
+        eventually("aggregates", async || {
+            service.get(&rest("notes?select=count()")).send().await.status.is_success()
+        })
+        .await;
+        assert_eq!(ids(&service, "notes?order=id").await, json!([1]));
         app.sql("select meshbase.set_role_setting('authenticator', 'pgrst.db_max_rows', null)").await;
         eventually("all rows", async || ids(&service, "notes?order=id").await == json!([1, 2, 3])).await;
     });
@@ -45,6 +52,29 @@ fn a_function_sets_them_before_they_are_read_and_the_roles_come_first() {
 }
 
 #[test]
+fn no_type_of_a_caller_stands_in_where_others_rights_apply() {
+    run(async {
+        let app = App::with(SCHEMA).await;
+        app.sql(
+            "create function pg_temp.mine(value pg_catalog.text) returns pg_catalog.bool language plpgsql
+                 as 'begin raise exception ''run as %'', current_user; end';
+             create domain pg_temp.text as pg_catalog.text check (pg_temp.mine(value));
+             select meshbase.set_role_setting('anon', 'statement_timeout', '5s');",
+        )
+        .await;
+        let open: Vec<String> = sqlx::query_scalar(
+            "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+             where p.prosecdef and n.nspname in ('meshbase', 'auth', 'storage', 'realtime')
+               and not coalesce(p.proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']",
+        )
+        .fetch_all(&mut app.connect("admin").await)
+        .await
+        .unwrap();
+        assert_eq!(open, Vec::<String>::new(), "their paths do not name pg_temp last");
+    });
+}
+
+#[test]
 fn nobody_but_the_owner_sets_them_and_the_owner_not_everything() {
     run(async {
         let app = App::with(SCHEMA).await;
@@ -56,6 +86,7 @@ fn nobody_but_the_owner_sets_them_and_the_owner_not_everything() {
             ("owner", "anon", "log_min_messages"),
             ("owner", "anon", "role"),
             ("owner", "anon", "no_such_setting"),
+            ("owner", "anon", "plperl.on_plperl_init"),
             ("owner", "anon", "a.b = 'c'; drop table public.notes; --"),
         ] {
             let mut connection = app.connect(user).await;

@@ -71,7 +71,10 @@ async fn schema_cache(State(lonely): State<Lonely>) -> Result<impl IntoResponse,
 
 /// The settings that hold, secrets aside.
 async fn config(State(lonely): State<Lonely>) -> Result<impl IntoResponse, StatusCode> {
-    Ok(axum::Json(lonely.snapshot().await?.settings.clone()))
+    let mut settings = lonely.snapshot().await?.settings.clone();
+    // many keep secrets there
+    settings.app_settings.values_mut().for_each(|value| "…".clone_into(value));
+    Ok(axum::Json(settings))
 }
 
 async fn metrics(State(lonely): State<Lonely>) -> Result<String, StatusCode> {

@@ -38,6 +38,8 @@ use crate::snapshot::Snapshot;
 const RELOADS_ON_MISS: Rate = Rate { burst: 4, period: Duration::from_secs(20) };
 /// Projects whose reloads are counted at once.
 const MAX_COUNTED: usize = 10_000;
+/// Most verified tokens of a project that are remembered, whatever it asks for.
+const MAX_PROVEN: u64 = 10_000;
 /// How often idle projects and connections are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -89,7 +91,10 @@ impl Actives {
         let fresh = async {
             let stop = CancellationToken::new();
             let kept = kept_snapshot(&self.0.kept, document, &settings).await;
-            let proven = Cache::builder().max_capacity(settings.jwt_cache_max_entries).build();
+            let proven = Cache::builder()
+                .max_capacity(settings.jwt_cache_max_entries.min(MAX_PROVEN))
+                .weigher(|token: &String, _| 1 + u32::try_from(token.len() / 1024).unwrap_or(u32::MAX - 1))
+                .build();
             let active = Arc::new(Active {
                 reference: document.reference.clone(),
                 version: document.version,

@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::transaction::{command, query};
 use super::value::Raw;
 use crate::error::{NO_SCHEMA_CACHE, unavailable};
-use crate::given::PROJECT_OPTIONS;
+use crate::given::IN_DATABASE;
 use crate::render::sql::array;
 use crate::render::{Sql, Value, session};
 use crate::schema::load::{Catalog, STATEMENTS};
@@ -47,7 +47,7 @@ pub(crate) async fn read(mut lease: Lease, settings: &Settings) -> Result<Catalo
 /// Begins the transaction, and reads the settings that the database holds: those of the login come last and so count.
 async fn in_database(client: &Client, settings: &Settings) -> Result<Vec<(String, String)>, Source> {
     let pre_config = settings.pre_config.as_deref().map(session::pre_request);
-    let known = PROJECT_OPTIONS.map(|option| option.replace('-', "_"));
+    let known = IN_DATABASE.map(|option| option.replace('-', "_"));
     let of_function = Sql::fixed(OF_FUNCTION, vec![names(known.iter().map(String::as_str))]);
     let of_login = Sql::fixed(OF_LOGIN, Vec::new());
     let mut steps = vec![command(client, BEGIN)];

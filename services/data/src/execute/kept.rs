@@ -1,7 +1,6 @@
 //! Catalogs on disk: what a project's database offered when it was last read, so that a start waits for nothing.
 //!
-//! What is kept decides nothing: PostgreSQL checks every right, and the catalog is read anew as soon as the database is
-//! connected to.
+//! PostgreSQL checks every right whatever is kept, and the catalog is read anew as soon as the database is connected to.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;

@@ -19,10 +19,12 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// Pauses before a new connection, doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause between two questions.
+const LAST_POLL: Duration = Duration::from_secs(600);
 /// How many rows of the catalog were ever written. Statistics of the own database and those of the server's roles.
 const WRITTEN: &str = "SELECT sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) \
     + pg_stat_get_tuples_deleted(c))::text FROM unnest('{pg_class, pg_attribute, pg_attrdef, pg_constraint, pg_proc, \
-    pg_type, pg_enum, pg_rewrite, pg_cast, pg_aggregate, pg_description, pg_namespace, pg_db_role_setting}'::regclass[]) AS c";
+    pg_type, pg_enum, pg_rewrite, pg_cast, pg_aggregate, pg_description, pg_namespace}'::regclass[]) AS c";
 /// Notifications that may wait; more of them say nothing new.
 const QUEUE: usize = 16;
 
@@ -67,34 +69,50 @@ async fn connect(project: &Weak<Active>) -> Option<Result<Listening, tokio_postg
 /// Reloads at once – a change may have gone unheard before – and after each notification, until the connection
 /// ends. `None` once the project is gone.
 async fn follow(project: &Weak<Active>, client: Client, mut notifications: mpsc::Receiver<()>) -> Option<()> {
+    let mut poll = project.upgrade()?.poll();
     loop {
         // asked before the reload: what is written meanwhile is found the next time
         let written = written(&client).await;
-        reload(project).await?;
-        let poll = project.upgrade()?.poll();
-        if client.is_closed() || !changed(&client, &mut notifications, written, poll).await {
+        // after a failure any answer is news
+        let known = reload(project).await?.and(written);
+        if client.is_closed() {
             return Some(());
+        }
+        match changed(&client, &mut notifications, known, poll).await {
+            News::Ended => return Some(()),
+            News::Notified => poll = project.upgrade()?.poll(),
+            // whoever writes to the catalog all the time, as with temporary tables, is asked less often
+            News::Written => poll = (poll * 2).min(LAST_POLL),
         }
         tokio::time::sleep(DEBOUNCE).await;
         while notifications.try_recv().is_ok() {}
     }
 }
 
-/// Waits for a notification, or until more of the catalog was written. False once the connection has ended.
+/// Why to read the catalog anew, if at all.
+enum News {
+    Notified,
+    Written,
+    /// The connection has ended.
+    Ended,
+}
+
+/// Waits for a notification, or until more of the catalog was written.
 async fn changed(
     client: &Client,
     notifications: &mut mpsc::Receiver<()>,
     before: Option<String>,
     poll: Duration,
-) -> bool {
+) -> News {
     loop {
         match tokio::time::timeout(poll, notifications.recv()).await {
-            Ok(notification) => return notification.is_some(),
-            Err(_) if client.is_closed() => return false,
+            Ok(Some(())) => return News::Notified,
+            Ok(None) => return News::Ended,
+            Err(_) if client.is_closed() => return News::Ended,
             Err(_) => {
                 let now = written(client).await;
                 if now.is_some() && now != before {
-                    return true;
+                    return News::Written;
                 }
             }
         }
@@ -110,11 +128,11 @@ async fn written(client: &Client) -> Option<String> {
     })
 }
 
-async fn reload(project: &Weak<Active>) -> Option<()> {
+/// `None` once the project is gone; inside, whether it was read.
+async fn reload(project: &Weak<Active>) -> Option<Option<()>> {
     let project = project.upgrade()?;
     // a failure is logged where it happens; the old cache goes on serving
-    let _ = project.reload().await;
-    Some(())
+    Some(project.reload().await.ok().map(drop))
 }
 
 /// Moves a connection's bytes, and passes on that a notification to reload came.

@@ -12,15 +12,17 @@ use crate::request::select::{Aggregate, Cast};
 /// A column of a spread relation, as its parent shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Output {
-    /// The column's name, in the relation's rows and in the parent's.
+    /// The column's name in the relation's rows, and in the parent's unless it has another there.
     pub(crate) name: String,
+    /// Its name in the answer, or where an aggregate passes through.
+    pub(crate) alias: Option<String>,
     pub(crate) aggregate: Option<Aggregate>,
     pub(crate) aggregate_cast: Option<Cast>,
 }
 
 impl Output {
     fn plain(name: &str) -> Output {
-        Output { name: name.to_owned(), aggregate: None, aggregate_cast: None }
+        Output { name: name.to_owned(), alias: None, aggregate: None, aggregate_cast: None }
     }
 }
 
@@ -30,25 +32,38 @@ pub(super) fn of_one(plan: &mut ReadPlan) -> Vec<Output> {
     for column in &mut plan.columns {
         let aggregate = column.aggregate.take();
         let aggregate_cast = column.aggregate_cast.take();
-        if let Some(aggregate) = aggregate {
-            column.alias.get_or_insert_with(|| aggregate.name().to_owned());
-            column.field.whole_row = column.field.column == "*";
-        }
-        outputs.push(Output { name: column.name().to_owned(), aggregate, aggregate_cast });
+        let Some(aggregate) = aggregate else {
+            outputs.push(Output::plain(column.name()));
+            continue;
+        };
+        // two sums are two columns until they are summed
+        let name = passing(outputs.len());
+        let shown = column.alias.replace(name.clone());
+        let alias = Some(shown.unwrap_or_else(|| aggregate.name().to_owned()));
+        column.field.whole_row = column.field.column == "*";
+        outputs.push(Output { name, alias, aggregate: Some(aggregate), aggregate_cast });
     }
     for embed in &mut plan.embeds {
         if !embed.spread && !embed.plan.is_empty() {
             outputs.push(Output::plain(&embed.label));
         }
         for output in &mut embed.outputs {
-            outputs.push(Output {
-                name: output.name.clone(),
-                aggregate: output.aggregate.take(),
-                aggregate_cast: output.aggregate_cast.take(),
-            });
+            let Some(aggregate) = output.aggregate.take() else {
+                outputs.push(Output::plain(&output.name));
+                continue;
+            };
+            let name = passing(outputs.len());
+            let alias = output.alias.replace(name.clone());
+            let aggregate_cast = output.aggregate_cast.take();
+            outputs.push(Output { name, alias, aggregate: Some(aggregate), aggregate_cast });
         }
     }
     outputs
+}
+
+/// The name of a column on its way to where it is aggregated.
+fn passing(number: usize) -> String {
+    format!("pgrst_aggregated_{number}")
 }
 
 /// What the parent of a relation to-many shows of it: lists.

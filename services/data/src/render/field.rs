@@ -95,12 +95,12 @@ pub(crate) fn column(sql: &mut Sql, qualifier: &Name, column: &PlannedColumn) {
 
 /// A column of a spread relation.
 pub(crate) fn output(sql: &mut Sql, relation: &Name, output: &Output) {
-    let Output { name, aggregate, aggregate_cast } = output;
+    let Output { name, alias, aggregate, aggregate_cast } = output;
     aggregated(sql, *aggregate, aggregate_cast.as_ref(), |sql| {
         sql.column(relation, name);
     });
-    if aggregate.is_some() {
-        sql.push(" AS ").identifier(name);
+    if let Some(alias) = alias {
+        sql.push(" AS ").identifier(alias);
     }
 }
 

@@ -38,6 +38,11 @@ pub(crate) struct Query {
     pub(crate) canonical: String,
 }
 
+/// Most parameters of a query; each may be a list of any length.
+const MAX_PARAMETERS: usize = 1000;
+/// Most relations that a query embeds, at all depths together.
+const MAX_RELATIONS: usize = 500;
+
 /// What form encoding leaves as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -47,6 +52,9 @@ impl Query {
     /// Errors: PGRST100 for everything that cannot be read.
     pub(crate) fn parse(text: &str, arguments: bool) -> Result<Query> {
         let pairs = decode(text)?;
+        if pairs.len() > MAX_PARAMETERS {
+            return Err(QUERY.error(format!("the query has more than {MAX_PARAMETERS} parameters")));
+        }
         let mut query = Query { canonical: canonical(&pairs), ..Query::default() };
         let mut select = None;
         let mut bounds = Vec::new();
@@ -182,6 +190,9 @@ pub(crate) fn encode(value: &str) -> impl std::fmt::Display {
 }
 
 fn select_items(text: &str) -> Result<Vec<SelectItem>> {
+    if text.matches('(').count() > MAX_RELATIONS {
+        return Err(QUERY.error(format!("the query embeds more than {MAX_RELATIONS} relations")));
+    }
     let mut scanner = Scanner::new(text);
     let parsed = items(&mut scanner, 0).and_then(|items| {
         if scanner.is_done() { Ok(items) } else { Err(scanner.fail("\",\" or end of input")) }

@@ -284,7 +284,7 @@ FROM (
     FROM pg_db_role_setting AS s
     JOIN pg_roles AS r ON r.oid = s.setrole
     CROSS JOIN unnest(s.setconfig) AS c (setting)
-    JOIN pg_settings AS known ON known.name = lower(split_part(c.setting, '=', 1))
+    JOIN pg_settings AS known ON lower(known.name) = lower(split_part(c.setting, '=', 1))
     WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
       AND known.name NOT IN ('role', 'session_authorization', 'search_path')
       AND (known.context = 'user' OR has_parameter_privilege(current_user, known.name, 'set'))
