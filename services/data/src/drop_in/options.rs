@@ -18,7 +18,7 @@ use crate::given::Given;
 use crate::settings::{Settings, TransactionEnd};
 
 /// The options that are followed, besides those that are a project's.
-const FOLLOWED: [&str; 18] = [
+const FOLLOWED: [&str; 17] = [
     "admin-server-host",
     "admin-server-port",
     "client-error-verbosity",
@@ -34,7 +34,6 @@ const FOLLOWED: [&str; 18] = [
     "server-trace-header",
     "server-unix-socket",
     // what they ask for is what is done anyhow
-    "db-channel",
     "db-channel-enabled",
     "db-prepared-statements",
     "log-level",

@@ -21,7 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// Longest pause between two questions.
 const LAST_POLL: Duration = Duration::from_secs(600);
-/// How many rows of the catalog were ever written. Statistics of the own database and those of the server's roles.
+/// How many rows of this database's catalog were ever written, by its statistics.
 const WRITTEN: &str = "SELECT sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) \
     + pg_stat_get_tuples_deleted(c))::text FROM unnest('{pg_class, pg_attribute, pg_attrdef, pg_constraint, pg_proc, \
     pg_type, pg_enum, pg_rewrite, pg_cast, pg_aggregate, pg_description, pg_namespace}'::regclass[]) AS c";
@@ -74,7 +74,7 @@ async fn follow(project: &Weak<Active>, client: Client, mut notifications: mpsc:
         // asked before the reload: what is written meanwhile is found the next time
         let written = written(&client).await;
         // after a failure any answer is news
-        let known = reload(project).await?.and(written);
+        let known = if reload(project).await? { written } else { None };
         if client.is_closed() {
             return Some(());
         }
@@ -128,11 +128,11 @@ async fn written(client: &Client) -> Option<String> {
     })
 }
 
-/// `None` once the project is gone; inside, whether it was read.
-async fn reload(project: &Weak<Active>) -> Option<Option<()>> {
+/// Whether the catalog was read; `None` once the project is gone.
+async fn reload(project: &Weak<Active>) -> Option<bool> {
     let project = project.upgrade()?;
     // a failure is logged where it happens; the old cache goes on serving
-    Some(project.reload().await.ok().map(drop))
+    Some(project.reload().await.is_ok())
 }
 
 /// Moves a connection's bytes, and passes on that a notification to reload came.
