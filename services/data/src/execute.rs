@@ -12,10 +12,12 @@ pub(crate) mod listener;
 pub(crate) mod outcome;
 pub(crate) mod prepared;
 pub(crate) mod session;
+pub(crate) mod step;
 pub(crate) mod tls;
 pub(crate) mod transaction;
 pub(crate) mod value;
 
 pub(crate) use active::{Active, Actives};
 pub(crate) use outcome::Outcome;
-pub(crate) use transaction::Transaction;
+pub(crate) use step::Step;
+pub(crate) use transaction::{Frame, Series};

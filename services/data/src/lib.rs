@@ -13,6 +13,7 @@ mod error;
 mod execute;
 mod given;
 mod media;
+mod nested;
 mod pipeline;
 mod plan;
 mod render;
@@ -24,6 +25,7 @@ mod schema;
 mod settings;
 mod snapshot;
 mod timing;
+mod visit;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ pub(crate) mod call;
 pub(crate) mod embed;
 pub(crate) mod field;
 pub(crate) mod negotiate;
+pub(crate) mod nested;
 pub(crate) mod read;
 pub(crate) mod spread;
 pub(crate) mod tree;
@@ -11,7 +12,7 @@ pub(crate) mod write;
 
 use base::Result;
 
-use crate::error::{MAX_AFFECTED_FUNCTION, PREFERENCES, missing};
+use crate::error::{MAX_AFFECTED_FUNCTION, NESTED, PREFERENCES, missing};
 use crate::request::preferences::Return;
 use crate::request::{Action, ApiRequest, Resource};
 use crate::schema::{Function, Name, SchemaCache, Volatility};
@@ -75,7 +76,10 @@ fn relation(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &S
         let format = format.without_body_if(request.target.action.is_head());
         return Ok(Plan { operation: Operation::Read(name.clone()), read, format, read_only: true });
     }
-    let write = write::plan(request, table, &read)?;
+    let write = write::plan(request, table, &read, cache)?;
+    if format.media_type.explain().is_some() && write.is_nested() {
+        return Err(NESTED.error("a relational insert is several statements, and has no one plan"));
+    }
     let format = format.without_body_if(request.preferences.returns != Some(Return::Representation));
     Ok(Plan { operation: Operation::Write(write), read, format, read_only: false })
 }
@@ -115,6 +119,11 @@ fn refuse_passed_aliases(request: &ApiRequest, settings: &Settings) -> Result<()
 }
 
 impl Plan {
+    /// Whether rows are inserted with rows of other relations that belong to them.
+    pub(crate) fn is_nested(&self) -> bool {
+        matches!(&self.operation, Operation::Write(write) if write.is_nested())
+    }
+
     /// The function that is called, if one is.
     pub(crate) fn function(&self) -> Option<&Function> {
         match &self.operation {

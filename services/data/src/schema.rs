@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use function::{Function, Parameter, Volatility};
 pub(crate) use handler::{Handler, Handlers};
 pub(crate) use relationship::{Cardinality, Junction, Relationship};
-pub(crate) use role::Role;
+pub(crate) use role::{Isolation, Role};
 pub(crate) use table::{Column, ColumnType, Table};
 
 /// The name of a relation or function; an empty schema means that the name stands alone.
@@ -87,6 +87,11 @@ impl SchemaCache {
     pub(crate) fn relationships_of(&self, source: &Name) -> impl Iterator<Item = &Relationship> {
         let all = self.relationships.get(source).map(Vec::as_slice).unwrap_or_default();
         all.iter().filter(|relationship| relationship.target.schema == source.schema)
+    }
+
+    /// The isolation level of a role's transactions.
+    pub(crate) fn isolation_of(&self, role: &str) -> Isolation {
+        self.roles.get(role).and_then(|role| role.isolation).unwrap_or_default()
     }
 
     /// All of it, for people.

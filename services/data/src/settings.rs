@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::preferences::TransactionPreference;
+
 /// A project's settings. Names are those of `[api]` in a Supabase project's `config.toml`, then PostgREST's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -84,6 +86,16 @@ impl Default for Settings {
             ]),
             schema_poll_seconds: 30,
             app_settings: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether a transaction ends without effect: as its caller prefers, if it may, else as the project decides.
+    pub(crate) fn rolls_back(&self, preferred: Option<TransactionPreference>) -> bool {
+        match preferred {
+            Some(preferred) => preferred == TransactionPreference::Rollback,
+            None => self.tx_end.rolls_back(),
         }
     }
 }

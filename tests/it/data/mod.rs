@@ -5,6 +5,7 @@ mod document;
 mod embed;
 mod functions;
 mod media;
+mod nested;
 mod options;
 mod read;
 mod representations;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::lease::Lease;
-use super::transaction::{command, query};
+use super::step::{command, query};
 use crate::error::database::failed;
 use crate::error::envelope::internal;
 use crate::render::{Sql, Value};

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio_postgres::Client;
 
 use super::lease::Lease;
-use super::transaction::{command, query};
+use super::step::{command, query};
 use super::value::Raw;
 use crate::error::{NO_SCHEMA_CACHE, unavailable};
 use crate::given::IN_DATABASE;

@@ -4,17 +4,17 @@ use common::Caller;
 use common::claims::session_settings;
 use http::request::Parts;
 
-use super::Transaction;
 use super::check;
+use super::{Frame, Step};
 use crate::plan::{Operation, Plan};
 use crate::render::{Sql, count_estimate, main, session, visible};
 use crate::request::ApiRequest;
-use crate::request::preferences::{Count, TransactionPreference};
+use crate::request::preferences::Count;
 use crate::schema::role::{ISOLATION_SETTING, Isolation};
 use crate::schema::{Function, SchemaCache};
 use crate::settings::Settings;
 
-/// What a transaction is for: the request, its caller, and the project as it is.
+/// What a step is for: the request, its caller, and the project as it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Session<'a> {
     pub(crate) parts: &'a Parts,
@@ -25,33 +25,43 @@ pub(crate) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// The transaction of a planned request.
-    pub(crate) fn transaction(self, plan: &Plan) -> Transaction {
+    /// How the transaction of a planned request alone begins and ends.
+    pub(crate) fn frame(self, plan: &Plan) -> Frame {
+        Frame {
+            begin: session::begin(self.isolation(plan.function()), plan.read_only),
+            rolls_back: self.settings.rolls_back(self.request.preferences.transaction),
+        }
+    }
+
+    /// What a planned request does.
+    pub(crate) fn step(self, plan: &Plan) -> Step {
         let Session { request, settings, .. } = self;
         let explains = plan.format.media_type.explain().is_some();
         let estimates = !explains
             && matches!(request.preferences.count, Some(Count::Planned | Count::Estimated))
             && matches!(plan.operation, Operation::Read(_));
-        Transaction {
-            begin: session::begin(self.isolation(plan.function()), plan.read_only),
+        Step {
             estimate: estimates.then(|| (count_estimate(plan), settings.max_rows)),
             explains,
             checks: if explains { Vec::new() } else { check::of(request, plan) },
             read_only: plan.read_only,
-            rolls_back: self.rolls_back(),
             ..self.inspection(plan.function(), main(plan, request, settings))
         }
     }
 
-    /// A transaction that only looks: what the caller may see of the schema.
-    pub(crate) fn visibility(self) -> Transaction {
+    /// How a transaction begins that only looks.
+    pub(crate) fn looking(self) -> Frame {
+        Frame { begin: session::begin(self.isolation(None), true), rolls_back: false }
+    }
+
+    /// Looks at what the caller may see of the schema.
+    pub(crate) fn visibility(self) -> Step {
         self.inspection(None, visible(&self.request.schema))
     }
 
-    fn inspection(self, function: Option<&Function>, main: Sql) -> Transaction {
+    fn inspection(self, function: Option<&Function>, main: Sql) -> Step {
         let role = &self.caller.role;
-        Transaction {
-            begin: session::begin(self.isolation(None), true),
+        Step {
             role: role.clone(),
             // whoever has no other role is asked to log in instead of refused
             authenticated: self.settings.anon_role.as_ref() != Some(role),
@@ -63,7 +73,6 @@ impl Session<'_> {
             estimate: None,
             checks: Vec::new(),
             read_only: true,
-            rolls_back: false,
         }
     }
 
@@ -100,15 +109,6 @@ impl Session<'_> {
             let own = self.hoisted(function).find(|(name, _)| name == ISOLATION_SETTING);
             own.and_then(|(_, value)| Isolation::parse(value))
         });
-        let of_role = self.schema.roles.get(&self.caller.role).and_then(|role| role.isolation);
-        of_function.or(of_role).unwrap_or_default()
-    }
-
-    /// Whether the transaction ends without effect: as the request prefers, if it may, else as the project decides.
-    fn rolls_back(self) -> bool {
-        match self.request.preferences.transaction {
-            Some(preferred) => preferred == TransactionPreference::Rollback,
-            None => self.settings.tx_end.rolls_back(),
-        }
+        of_function.unwrap_or_else(|| self.schema.isolation_of(&self.caller.role))
     }
 }

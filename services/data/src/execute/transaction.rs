@@ -1,4 +1,4 @@
-//! One request's transaction, in as few flushes as its checks allow.
+//! Transactions, in as few flushes as their checks allow.
 //!
 //! The driver writes what is asked of it at once, so futures that are first polled together leave together: when
 //! nothing decides about the end, BEGIN, settings, statement and COMMIT are one flush and one round trip. A
@@ -6,18 +6,12 @@
 
 use std::time::Duration;
 
-use base::{Error, Result};
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
-use postgres_types::{ToSql, Type};
-use tokio_postgres::{Client, Row, Statement};
+use base::Result;
 
 use super::Outcome;
-use super::check::Check;
 use super::lease::Lease;
-use super::prepared::Lookup;
+use super::step::Step;
 use crate::error::database::failed;
-use crate::render::{Sql, Value};
 
 /// Ends a transaction well. What a function set for the session goes too, so that the next request starts fresh.
 const COMMIT: &str = "COMMIT; RESET ROLE; RESET ALL";
@@ -27,45 +21,48 @@ const CHECK_AND_ROLL_BACK: &str = "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK; RESE
 const ROLL_BACK: &str = "ROLLBACK; RESET ROLE; RESET ALL";
 /// How long a failed request waits for its rollback before the connection is given up instead.
 const ROLL_BACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// What one step must not find as the one before it left it. Without a role: what is set next may be what only the login
+/// may set.
+const AFRESH: &str = "SET LOCAL ROLE NONE; SET LOCAL response.headers = ''; SET LOCAL response.status = ''; \
+                      SET LOCAL pgrst.inserted = ''";
+/// The same before a step that must not write, in a transaction that may: PostgreSQL gives the right back with the savepoint's end.
+const BEGIN_READING: &str = "SAVEPOINT pgrst_read; SET TRANSACTION READ ONLY; SET LOCAL ROLE NONE; \
+                             SET LOCAL response.headers = ''; SET LOCAL response.status = ''";
+const END_READING: &str = "RELEASE SAVEPOINT pgrst_read";
 
-/// A transaction.
-pub(crate) struct Transaction {
+/// How a transaction begins and ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
     /// `BEGIN …`.
     pub(crate) begin: &'static str,
-    /// The caller's role; statements are prepared for it alone.
-    pub(crate) role: String,
-    /// Whether that is another than the anonymous role.
-    pub(crate) authenticated: bool,
-    /// The schema cache's generation.
-    pub(crate) generation: u64,
-    /// Sets role, claims and the rest.
-    pub(crate) settings: Sql,
-    /// Runs before the statement.
-    pub(crate) pre_request: Option<Sql>,
-    /// The statement.
-    pub(crate) main: Sql,
-    /// Whether it only says how the statement would be run.
-    pub(crate) explains: bool,
-    /// The planner's estimate of the total, and how far the statement itself counts.
-    pub(crate) estimate: Option<(Sql, Option<u64>)>,
-    /// What must hold of the result.
-    pub(crate) checks: Vec<Check>,
-    /// Whether the transaction cannot have changed anything.
-    pub(crate) read_only: bool,
     /// Whether it ends without effect.
     pub(crate) rolls_back: bool,
 }
 
-type Answer = std::result::Result<Vec<Row>, tokio_postgres::Error>;
-type Step<'a> = BoxFuture<'a, Answer>;
+impl Frame {
+    /// The last command.
+    pub(crate) fn end(self) -> &'static str {
+        if self.rolls_back { CHECK_AND_ROLL_BACK } else { COMMIT }
+    }
+}
 
-/// Runs a transaction. When this returns without an error, the server has confirmed its end.
-pub(crate) async fn run(mut lease: Lease, transaction: &Transaction) -> Result<Outcome> {
-    let result = transaction.perform(&mut lease).await;
+/// Runs a transaction of one step. When this returns without an error, the server has confirmed its end.
+pub(crate) async fn run(mut lease: Lease, frame: Frame, step: &Step) -> Result<Outcome> {
+    // a step that could not write has nothing to undo: its checks need not come before its end
+    let at_once = step.checks.is_empty() || step.read_only;
+    let end = frame.end();
+    let mut done = step.perform(&mut lease, frame.begin, at_once.then_some(end)).await;
+    if done.is_ok() && !lease.is_finished() {
+        let ended = lease.connection().client.batch_execute(end).await;
+        match ended {
+            Ok(()) => lease.finish(),
+            Err(error) => done = Err(step.failed(error)),
+        }
+    }
     if !lease.is_finished() {
         roll_back(&mut lease).await;
     }
-    result
+    done
 }
 
 /// Ends whatever is open; if the server confirms it, the connection may serve others.
@@ -76,140 +73,47 @@ async fn roll_back(lease: &mut Lease) {
     }
 }
 
-impl Transaction {
-    async fn perform(&self, lease: &mut Lease) -> Result<Outcome> {
-        let prepared = self.statement(lease);
-        // a transaction that could not write has nothing to undo: its checks need not come before its end
-        let at_once = self.checks.is_empty() || self.read_only;
-        let (rows, estimate) = match prepared {
-            Lookup::Again => self.prepare_and_query(lease).await?,
-            Lookup::First => self.query(lease, None, at_once).await?,
-            Lookup::Ready(statement) => self.query(lease, Some(statement), at_once).await?,
-        };
-        let outcome = if self.explains { Outcome::of_plan(&rows)? } else { Outcome::of(&rows)? };
-        for check in &self.checks {
-            check.verify(&outcome)?;
+/// A transaction of several steps, each of which may depend on what came of those before.
+pub(crate) struct Series {
+    lease: Lease,
+    frame: Frame,
+    begun: bool,
+}
+
+impl Series {
+    /// Begins with the first step.
+    pub(crate) fn new(lease: Lease, frame: Frame) -> Series {
+        Series { lease, frame, begun: false }
+    }
+
+    /// Ends as the frame says if all steps were `done`, else without effect.
+    pub(crate) async fn end<T>(mut self, done: Result<T>) -> Result<T> {
+        let mut done = done;
+        if done.is_ok() {
+            match self.lease.connection().client.batch_execute(self.frame.end()).await {
+                Ok(()) => self.lease.finish(),
+                Err(error) => done = Err(failed(error, true)),
+            }
         }
-        let outcome = match &self.estimate {
-            Some((_, most)) => outcome.estimated(&estimate, *most)?,
-            None => outcome,
-        };
-        if !lease.is_finished() {
-            let ended = lease.connection().client.batch_execute(self.end()).await;
-            ended.map_err(|error| self.failed(error))?;
-            lease.finish();
+        if !self.lease.is_finished() {
+            roll_back(&mut self.lease).await;
         }
+        done
+    }
+
+    /// Runs a step. After an error nothing but the end may come.
+    pub(crate) async fn step(&mut self, step: &Step) -> Result<Outcome> {
+        if !self.begun {
+            let begun = self.lease.connection().client.batch_execute(self.frame.begin).await;
+            begun.map_err(|error| step.failed(error))?;
+            self.begun = true;
+        }
+        if !step.read_only {
+            return step.perform(&mut self.lease, AFRESH, None).await;
+        }
+        let outcome = step.perform(&mut self.lease, BEGIN_READING, None).await?;
+        let ended = self.lease.connection().client.batch_execute(END_READING).await;
+        ended.map_err(|error| step.failed(error))?;
         Ok(outcome)
     }
-
-    /// What the connection knows of the statement. With a function that runs before, the role may be another than
-    /// the caller's when the statement is read, so nothing is kept.
-    fn statement(&self, lease: &mut Lease) -> Lookup {
-        if self.pre_request.is_some() {
-            return Lookup::First;
-        }
-        lease.connection().prepared.look_up(self.generation, &self.role, self.main.text())
-    }
-
-    fn end(&self) -> &'static str {
-        if self.rolls_back { CHECK_AND_ROLL_BACK } else { COMMIT }
-    }
-
-    /// Everything up to the result – and the end, if `at_once` – in one flush.
-    async fn query(
-        &self,
-        lease: &mut Lease,
-        statement: Option<Statement>,
-        at_once: bool,
-    ) -> Result<(Vec<Row>, Vec<Row>)> {
-        let was_prepared = statement.is_some();
-        let client = &lease.connection().client;
-        let mut steps = self.beginning(client);
-        let main = steps.len();
-        steps.push(query(client, &self.main, statement));
-        if let Some((estimate, _)) = &self.estimate {
-            steps.push(query(client, estimate, None));
-        }
-        if at_once {
-            steps.push(command(client, self.end()));
-        }
-        let mut answers = join_all(steps).await;
-        if at_once && answers.last().is_some_and(Answer::is_ok) {
-            lease.finish();
-        }
-        if was_prepared && answers[main].is_err() {
-            lease.connection().prepared.forget(&self.role, self.main.text());
-        }
-        if let Some(position) = answers.iter().position(Answer::is_err) {
-            let Err(error) = answers.swap_remove(position) else {
-                unreachable!("the answer there is an error")
-            };
-            return Err(self.failed(error));
-        }
-        let mut results = answers.into_iter().skip(main).map(Answer::unwrap_or_default);
-        Ok((results.next().unwrap_or_default(), results.next().unwrap_or_default()))
-    }
-
-    /// Prepares the statement inside the transaction, where role and search path are what they must be, then runs
-    /// it.
-    async fn prepare_and_query(&self, lease: &mut Lease) -> Result<(Vec<Row>, Vec<Row>)> {
-        let client = &lease.connection().client;
-        let (began, statement) = futures_util::future::join(
-            join_all(self.beginning(client)),
-            client.prepare_typed(self.main.text(), &[]),
-        )
-        .await;
-        for answer in began {
-            answer.map_err(|error| self.failed(error))?;
-        }
-        let statement = statement.map_err(|error| self.failed(error))?;
-        lease.connection().prepared.keep(&self.role, self.main.text(), statement.clone());
-        let client = &lease.connection().client;
-        let main = query(client, &self.main, Some(statement)).await.map_err(|error| self.failed(error))?;
-        let estimate = match &self.estimate {
-            Some((estimate, _)) => query(client, estimate, None).await.map_err(|error| self.failed(error))?,
-            None => Vec::new(),
-        };
-        Ok((main, estimate))
-    }
-
-    fn beginning<'a>(&'a self, client: &'a Client) -> Vec<Step<'a>> {
-        let mut steps = vec![command(client, self.begin), query(client, &self.settings, None)];
-        if let Some(pre_request) = &self.pre_request {
-            steps.push(query(client, pre_request, None));
-        }
-        steps
-    }
-
-    fn failed(&self, error: tokio_postgres::Error) -> Error {
-        failed(error, self.authenticated)
-    }
-}
-
-/// A command without values or result.
-pub(crate) fn command<'a>(client: &'a Client, text: &'static str) -> Step<'a> {
-    async move { client.batch_execute(text).await.map(|()| Vec::new()) }.boxed()
-}
-
-/// A statement: prepared, or read, bound and run in one message.
-pub(crate) fn query<'a>(client: &'a Client, sql: &'a Sql, statement: Option<Statement>) -> Step<'a> {
-    async move {
-        match statement {
-            Some(statement) => {
-                let values: Vec<&(dyn ToSql + Sync)> = sql.values().iter().map(as_parameter).collect();
-                client.query(&statement, &values).await
-            }
-            None => {
-                // type 0 is "infer it"; the driver knows the pseudo-type `unknown`, which means the same
-                let values: Vec<_> =
-                    sql.values().iter().map(|value| (as_parameter(value), Type::UNKNOWN)).collect();
-                client.query_typed(sql.text(), &values).await
-            }
-        }
-    }
-    .boxed()
-}
-
-fn as_parameter(value: &Value) -> &(dyn ToSql + Sync) {
-    value
 }

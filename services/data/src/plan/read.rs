@@ -9,8 +9,8 @@ use super::tree::{self, Node, not_embedded};
 use crate::error::{AGGREGATES, RELATED_ORDER};
 use crate::request::ApiRequest;
 use crate::request::filter::{IsValue, Operation};
-use crate::request::range::Range;
-use crate::request::select::{Distinct, Join};
+use crate::request::range::{self, Range};
+use crate::request::select::{Distinct, Join, SelectColumn};
 use crate::schema::{Cardinality, Junction, Name, Relationship, SchemaCache, Table};
 use crate::settings::Settings;
 
@@ -312,6 +312,23 @@ fn expanded(columns: Vec<PlannedColumn>, table: Option<&Table>, in_lists: bool) 
 }
 
 impl ReadPlan {
+    /// Some columns of what was written to a relation.
+    pub(crate) fn of_written(table: &Table, columns: &[String]) -> ReadPlan {
+        let columns = columns.iter().map(|name| field::column(&SelectColumn::named(name), Some(table)));
+        ReadPlan {
+            from: From::Relation { name: Name::bare(SOURCE), alias: Some(table.name.name.clone()) },
+            qualifier: Name::bare(&*table.name.name),
+            columns: columns.collect(),
+            conditions: Vec::new(),
+            joined_by: Vec::new(),
+            order: Vec::new(),
+            distinct: None,
+            range: range::ALL,
+            embeds: Vec::new(),
+            keyed: false,
+        }
+    }
+
     /// The columns that must be there for the answer and for what it embeds; `*` alone when all are needed.
     pub(crate) fn needed_columns<'a>(&'a self, besides: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
         let computed = |embed: &Embed| matches!(embed.relationship.cardinality, Cardinality::Computed { .. });

@@ -4,12 +4,13 @@ use base::Result;
 use bytes::Bytes;
 
 use super::field::{self, Condition};
+use super::nested;
 use super::read::ReadPlan;
 use crate::error::{PUT_FILTERS, missing};
 use crate::request::filter::{Operation, Quantifiable};
 use crate::request::preferences::{Missing, Resolution, Return};
 use crate::request::{Action, ApiRequest, Payload};
-use crate::schema::{Column, Name, Table};
+use crate::schema::{Column, Name, SchemaCache, Table};
 
 /// A write to one relation.
 #[derive(Debug)]
@@ -24,8 +25,15 @@ pub(crate) struct WritePlan {
 #[derive(Debug)]
 pub(crate) enum WriteKind {
     Insert(Insert),
-    Update { payload: Rows, conditions: Vec<Condition> },
-    Delete { conditions: Vec<Condition> },
+    Update {
+        payload: Rows,
+        conditions: Vec<Condition>,
+    },
+    Delete {
+        conditions: Vec<Condition>,
+    },
+    /// New rows of several relations. They were inserted one after the other; these are the first level's, by key.
+    Nested(Rows),
 }
 
 /// New rows.
@@ -72,9 +80,18 @@ impl WritePlan {
         matches!(&self.kind, WriteKind::Insert(insert) if insert.counts_inserted())
     }
 
+    /// Whether rows of several relations are inserted.
+    pub(crate) fn is_nested(&self) -> bool {
+        matches!(self.kind, WriteKind::Nested(_))
+    }
+
     /// Whether it inserts into a relation with a primary key.
     pub(crate) fn has_key(&self) -> bool {
-        matches!(&self.kind, WriteKind::Insert(insert) if !insert.primary_key.is_empty())
+        match &self.kind {
+            WriteKind::Insert(insert) => !insert.primary_key.is_empty(),
+            WriteKind::Nested(keys) => !keys.columns.is_empty(),
+            WriteKind::Update { .. } | WriteKind::Delete { .. } => false,
+        }
     }
 }
 
@@ -88,10 +105,18 @@ impl Rows {
 /// Plans a write.
 ///
 /// Errors: PGRST204 for a column that is not there, PGRST105 for PUT without a filter on exactly the primary key.
-pub(crate) fn plan(request: &ApiRequest, table: &Table, read: &ReadPlan) -> Result<WritePlan> {
+pub(crate) fn plan(
+    request: &ApiRequest,
+    table: &Table,
+    read: &ReadPlan,
+    cache: &SchemaCache,
+) -> Result<WritePlan> {
     let conditions = conditions(request, table);
     let kind = match request.target.action {
-        Action::Create => WriteKind::Insert(insert(request, table)?),
+        Action::Create => match nested::keys(request, table, cache)? {
+            Some(keys) => WriteKind::Nested(keys),
+            None => WriteKind::Insert(insert(request, table)?),
+        },
         Action::Update => WriteKind::Update { payload: rows(request, table)?, conditions },
         Action::Upsert => WriteKind::Insert(put(request, table, conditions)?),
         _ => WriteKind::Delete { conditions },

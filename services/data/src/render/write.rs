@@ -16,6 +16,7 @@ pub(crate) fn write(sql: &mut Sql, plan: &WritePlan) {
     match &plan.kind {
         WriteKind::Insert(insert) => self::insert(sql, plan, insert),
         WriteKind::Update { payload, conditions } => update(sql, plan, payload, conditions),
+        WriteKind::Nested(keys) => again(sql, plan, keys),
         WriteKind::Delete { conditions } => {
             sql.push("DELETE FROM ").name(&plan.table);
             filtered(sql, &plan.table, conditions);
@@ -79,6 +80,25 @@ fn update(sql: &mut Sql, plan: &WritePlan, payload: &Rows, conditions: &[Conditi
     from(sql, &source(payload));
     filtered(sql, &plan.table, conditions);
     returning(sql, plan);
+}
+
+/// The rows with these keys, in the order of the keys.
+fn again(sql: &mut Sql, plan: &WritePlan, keys: &Rows) {
+    let columns = || keys.columns.iter().map(|column| &*column.name);
+    sql.push("SELECT ");
+    if plan.returning.is_empty() {
+        sql.push("1");
+    }
+    sql.list(&plan.returning, ", ", |sql, column| {
+        sql.column(&plan.table, column);
+    });
+    sql.push(" FROM (SELECT pgrst_body.*, row_number() OVER () AS pgrst_row ");
+    from(sql, &source(keys));
+    sql.push(") pgrst_keys JOIN ").name(&plan.table).push(" ON ");
+    sql.list(columns(), " AND ", |sql, column| {
+        sql.column(&plan.table, column).push(" = ").column(&Name::bare("pgrst_keys"), column);
+    });
+    sql.push(" ORDER BY pgrst_keys.pgrst_row");
 }
 
 /// An update of no columns: no rows, but with the columns that the answer selects.

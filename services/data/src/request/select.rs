@@ -32,6 +32,14 @@ pub(crate) struct SelectRelation {
     pub(crate) items: Vec<SelectItem>,
 }
 
+impl SelectColumn {
+    /// A column as it is.
+    pub(crate) fn named(name: &str) -> SelectColumn {
+        let field = Field { name: name.to_owned(), path: Vec::new() };
+        SelectColumn { field, alias: None, cast: None, aggregate: None, aggregate_cast: None }
+    }
+}
+
 impl SelectItem {
     /// Whether it aggregates anything, at any depth.
     pub(crate) fn aggregates(&self) -> bool {
