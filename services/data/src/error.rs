@@ -87,6 +87,8 @@ pub(crate) const TOKEN: Code = Code::new(401, "PGRST301");
 pub(crate) const ANONYMOUS: Code = Code::new(401, "PGRST302");
 /// The token's claims are not good.
 pub(crate) const CLAIMS: Code = Code::new(401, "PGRST303");
+/// A batch that cannot be.
+pub(crate) const BATCH: Code = Code::new(400, "MB100");
 /// A relational insert that cannot be.
 pub(crate) const NESTED: Code = Code::new(400, "MB101");
 /// Something of ours failed.

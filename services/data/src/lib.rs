@@ -4,6 +4,7 @@
 //! (`render`, the only place that writes SQL) → execute (`execute`) → respond (`respond`). The first three
 //! are pure. PostgreSQL decides who may do what: each request runs in a transaction of the caller's role.
 
+mod batch;
 mod caller;
 mod config;
 mod custom_headers;
@@ -100,6 +101,7 @@ fn router() -> OpenApiRouter<Arc<Data>> {
             routes!(routes::describe_schema, routes::describe_schema_methods)
                 .map(|routes| routes.fallback(routes::no_such_method_here)),
         )
+        .routes(routes!(routes::run_batch).map(|routes| routes.fallback(routes::relation_named_batch)))
         .routes(
             routes!(
                 routes::read_rows,

@@ -95,11 +95,24 @@ async fn run(visit: &Visit<'_>, session: Session<'_>, plan: Plan) -> Result<(Pla
     let frame = session.frame(&plan);
     if plan.is_nested() {
         let mut series = Series::new(visit.lease().await?, frame);
-        let inserted = nested::insert(&mut series, session, plan).await;
-        return series.end(inserted).await;
+        let done = perform(&mut series, session, plan).await;
+        return series.end(done).await;
     }
     let step = session.step(&plan);
     let outcome = transaction::run(visit.lease().await?, frame, &step).await?;
+    Ok((plan, outcome))
+}
+
+/// Does what is planned, as a part of a transaction.
+pub(crate) async fn perform(
+    series: &mut Series,
+    session: Session<'_>,
+    plan: Plan,
+) -> Result<(Plan, Outcome)> {
+    if plan.is_nested() {
+        return nested::insert(series, session, plan).await;
+    }
+    let outcome = series.step(&session.step(&plan)).await?;
     Ok((plan, outcome))
 }
 
@@ -114,7 +127,6 @@ pub(crate) async fn read(body: Body, max_bytes: usize) -> Result<Bytes> {
     }
 }
 
-/// A body over the limit.
-pub(crate) fn too_large(max_bytes: usize) -> Error {
+fn too_large(max_bytes: usize) -> Error {
     PAYLOAD_TOO_LARGE.error(format!("the request body is over {max_bytes} bytes"))
 }

@@ -10,8 +10,8 @@ use http::Method;
 
 use crate::Data;
 use crate::error::envelope::{no_such_function_method, no_such_method};
-use crate::pipeline;
 use crate::request::longhand::is_query;
+use crate::{batch, pipeline};
 
 /// Describes the schema in OpenAPI 2.0, as far as the caller may use it.
 #[utoipa::path(get, path = "/", operation_id = "describe_schema", tag = "schema",
@@ -33,6 +33,34 @@ pub(crate) async fn describe_schema_methods(
     request: Request,
 ) -> Result<Response> {
     pipeline::options(&data, &project.0, request).await
+}
+
+/// Does several requests in one transaction; later ones may refer to results of earlier ones.
+///
+/// Where a relation is called `batch`, a body that is not of the batch's own type is inserted into it.
+#[utoipa::path(post, path = "/batch", operation_id = "run_batch", tag = "rows",
+    request_body(content_type = "application/vnd.meshbase.batch+json",
+        description = "`{\"requests\": [{\"id\", \"method\", \"path\", \"headers\", \"body\"}]}`"),
+    responses((status = 200, description = "`{\"responses\": [{\"id\", \"status\", \"headers\", \"body\"}]}`"),
+        (status = 400, description = "One request failed, and nothing was done")))]
+pub(crate) async fn run_batch(
+    data: State<Arc<Data>>,
+    project: Project,
+    request: Request,
+) -> Result<Response> {
+    batch::answer(&data, &project.0, request).await
+}
+
+/// What a relation called `batch` says to the methods that a batch does not have.
+pub(crate) async fn relation_named_batch(
+    data: State<Arc<Data>>,
+    project: Project,
+    request: Request,
+) -> Result<Response> {
+    match *request.method() {
+        Method::OPTIONS => pipeline::options(&data, &project.0, request).await,
+        _ => pipeline::answer(&data, &project.0, request).await,
+    }
 }
 
 /// Reads rows of a table or view.

@@ -1,6 +1,7 @@
 //! The database REST API, as its clients meet it.
 
 mod aggregates;
+mod batch;
 mod document;
 mod embed;
 mod functions;

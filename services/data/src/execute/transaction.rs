@@ -101,6 +101,11 @@ impl Series {
         done
     }
 
+    /// Ends without effect.
+    pub(crate) async fn roll_back(mut self) {
+        roll_back(&mut self.lease).await;
+    }
+
     /// Runs a step. After an error nothing but the end may come.
     pub(crate) async fn step(&mut self, step: &Step) -> Result<Outcome> {
         if !self.begun {

@@ -5,8 +5,8 @@ use crate::media::Explain;
 use crate::plan::negotiate::BodyFormat;
 use crate::schema::{Function, Handler};
 
-/// The expression for the body, over the rows `_postgrest_t`.
-pub(super) fn body(sql: &mut Sql, format: &BodyFormat, function: Option<&Function>) {
+/// The expression for the body, over the rows `_postgrest_t`, which come from the expression `shown`.
+pub(super) fn body(sql: &mut Sql, format: &BodyFormat, function: Option<&Function>, shown: &'static str) {
     let value = function.is_some_and(|function| function.returns_scalar() || function.returns_scalars());
     let rows = if value { "json_agg(_postgrest_t.pgrst_scalar)" } else { "json_agg(_postgrest_t)" };
     let one = function.is_some_and(|function| function.returns_scalar() || function.returns_row());
@@ -14,7 +14,7 @@ pub(super) fn body(sql: &mut Sql, format: &BodyFormat, function: Option<&Functio
         BodyFormat::None => sql.push("''::text"),
         BodyFormat::Object { stripped } => json(sql, rows, true, *stripped),
         BodyFormat::Json { stripped } => json(sql, rows, one, *stripped),
-        BodyFormat::Csv => sql.push(CSV),
+        BodyFormat::Csv => csv(sql, shown),
         BodyFormat::GeoJson => sql.push(GEO_JSON),
         BodyFormat::Custom(handler) => custom(sql, handler, function.is_some_and(Function::returns_scalar)),
     };
@@ -27,9 +27,13 @@ fn json<'a>(sql: &'a mut Sql, rows: &'static str, one: bool, stripped: bool) -> 
 }
 
 /// A header of the first row's keys, then each row as PostgreSQL writes records, without the parentheses.
-const CSV: &str = "(SELECT coalesce(string_agg(a.k, ','), '') FROM (SELECT json_object_keys(r)::text AS k FROM \
-                   (SELECT row_to_json(hh) AS r FROM pgrst_source AS hh LIMIT 1) s) a) || E'\\n' || \
-                   coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), E'\\n'), '')";
+fn csv<'a>(sql: &'a mut Sql, shown: &'static str) -> &'a mut Sql {
+    sql.push("(SELECT coalesce(string_agg(a.k, ','), '') FROM (SELECT json_object_keys(r)::text AS k FROM ");
+    sql.push("(SELECT row_to_json(hh) AS r FROM ").push(shown).push(" AS hh LIMIT 1) s) a) || E'\\n' || ");
+    sql.push(
+        "coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), E'\\n'), '')",
+    )
+}
 
 /// A feature of each row. The function is PostGIS's, wherever the project has put it in its search path.
 const GEO_JSON: &str = "json_build_object('type', 'FeatureCollection', 'features', \

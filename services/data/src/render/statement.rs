@@ -20,34 +20,44 @@ pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sq
         Operation::Call(call) => call::call(&mut sql, call),
     }
     sql.push(") ");
+    let shown = shown(&mut sql, plan);
     let page_total = match plan.function() {
         Some(function) if !function.returns.set => "1::bigint",
         _ => "pg_catalog.count(_postgrest_t)",
     };
     total(&mut sql, plan, request, settings, page_total);
     sql.push(" AS total_result_set, ").push(page_total).push(" AS page_total, ");
-    body::body(&mut sql, &plan.format.body, plan.function());
+    body::body(&mut sql, &plan.format.body, plan.function(), shown);
     sql.push(" AS body, ");
     location(&mut sql, plan);
     sql.push(" AS location, nullif(current_setting('response.headers', true), '') AS response_headers, ");
     sql.push("nullif(current_setting('response.status', true), '') AS response_status, ");
     inserted(&mut sql, plan);
     sql.push(" AS response_inserted FROM (");
-    match &plan.operation {
-        // nothing of `select` may fail where no row is shown
-        Operation::Write(_) if plan.format.body == BodyFormat::None => {
-            sql.push("SELECT * FROM ").push(SOURCE);
-        }
-        Operation::Read(_) => {
-            sql.push("SELECT * FROM ").push(SOURCE);
-        }
-        Operation::Write(_) | Operation::Call(_) => select::rows(&mut sql, &plan.read),
+    let is_read = matches!(plan.operation, Operation::Read(_));
+    // nothing of `select` may fail where no row is shown
+    let hidden = matches!(plan.operation, Operation::Write(_)) && plan.format.body == BodyFormat::None;
+    if is_read || hidden || shown != SOURCE {
+        sql.push("SELECT * FROM ").push(shown);
+    } else {
+        select::rows(&mut sql, &plan.read);
     }
     sql.push(") _postgrest_t");
     match plan.format.media_type.explain() {
         Some(explain) => body::explained(explain, sql),
         None => sql,
     }
+}
+
+/// The expression whose rows the answer shows: the source, unless it has other columns and somebody asks for their names.
+fn shown(sql: &mut Sql, plan: &Plan) -> &'static str {
+    if plan.format.body != BodyFormat::Csv || matches!(plan.operation, Operation::Read(_)) {
+        return SOURCE;
+    }
+    sql.push(", pgrst_rows AS (");
+    select::rows(sql, &plan.read);
+    sql.push(") ");
+    "pgrst_rows"
 }
 
 /// The count's own expression, if one is needed, and the total. Without limits the page is all there is.

@@ -126,6 +126,11 @@ impl Action {
         matches!(self, Action::CallRead { .. } | Action::Call)
     }
 
+    /// Whether it asks what can be asked.
+    pub(crate) fn is_describe(self) -> bool {
+        matches!(self, Action::Describe | Action::Inspect { .. })
+    }
+
     /// Whether the answer has no body.
     pub(crate) fn is_head(self) -> bool {
         matches!(
