@@ -1,6 +1,7 @@
 //! Plan: from what a request asks for to what the database is to do, by the schema cache. Pure.
 
 pub(crate) mod call;
+pub(crate) mod condition;
 pub(crate) mod embed;
 pub(crate) mod field;
 pub(crate) mod negotiate;

@@ -146,6 +146,51 @@ fn rows_are_chosen_by_what_is_related_to_them() {
 }
 
 #[test]
+fn conditions_of_several_relations_stand_side_by_side() {
+    run(async {
+        let (_app, service) = library().await;
+        for (path, expected) in [
+            (
+                "books?select=id,publishers(),tags()&or=(publishers.name.eq.South,tags.name.eq.blue)",
+                json!([1, 2, 3]),
+            ),
+            ("books?select=id,publishers()&or=(publishers.name.eq.South,title.eq.d)", json!([3, 4])),
+            ("books?select=id,house:publishers()&or=(house.name.in.(South,East),id.eq.4)", json!([3, 4])),
+            ("books?select=id,tags()&not.or=(tags.name.eq.red,title.eq.c)", json!([2, 4])),
+            ("books?select=id,tags()&or=(tags.and(name.eq.red,id.eq.2),id.eq.4)", json!([4])),
+            ("books?select=id,tags()&tags.name=eq.blue&or=(tags.name.like.*,id.eq.4)", json!([1, 2, 4])),
+            ("publishers?select=id,books(tags())&or=(books.tags.name.eq.red,name.eq.Empty)", json!([1, 3])),
+            (
+                "publishers?select=id,books(tags())&or=(books.or(title.eq.c,tags.name.eq.red),id.eq.9)",
+                json!([1, 2]),
+            ),
+            ("publishers?select=id,books(authors!author())&or=(books.authors.is.null,id.eq.3)", json!([3])),
+            ("publishers?select=id,newest()&or=(newest.title.eq.b,id.eq.3)", json!([1, 3])),
+            ("nodes?select=id,up:parent()&or=(up.id.eq.1,id.eq.1)", json!([1, 2, 3])),
+        ] {
+            assert_eq!(ids(&service, &format!("{path}&order=id")).await, expected, "{path}");
+            let counted =
+                service.get(&rest(path)).header("prefer", "count=exact").header("range", "0-0").send().await;
+            let total = format!("/{}", expected.as_array().map_or(0, Vec::len));
+            assert!(
+                counted.header("content-range").ends_with(&total),
+                "{path}: {}",
+                counted.header("content-range")
+            );
+        }
+        assert_refused(
+            &service.get(&rest("books?or=(tags.name.eq.red,id.eq.1)")).send().await,
+            400,
+            "PGRST108",
+        );
+        assert_refused(&service.get(&rest("books?or=(tags.nme.red,id.eq.1)")).send().await, 400, "PGRST100");
+        let write =
+            service.delete(&rest("books?select=id,tags()&or=(tags.name.eq.red,id.eq.1)")).send().await;
+        assert_refused(&write, 400, "PGRST108");
+    });
+}
+
+#[test]
 fn spread_columns_become_the_rows_own() {
     run(async {
         let (_app, service) = library().await;

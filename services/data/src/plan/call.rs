@@ -92,7 +92,7 @@ fn takes_document(function: &Function, posted: Option<&MediaType>) -> bool {
 
 /// Plans the call.
 pub(crate) fn plan(request: &ApiRequest, function: &Function, read: &ReadPlan) -> CallPlan {
-    let filtered = read.conditions.iter().flat_map(super::field::Condition::columns);
+    let filtered = read.conditions.iter().flat_map(super::condition::Condition::columns);
     CallPlan {
         function: function.clone(),
         arguments: arguments(request, function),

@@ -1,8 +1,6 @@
 //! Columns as a statement needs them: with the conversions that their types ask for.
 
 use crate::request::field::{Field, JsonOperand, JsonStep};
-use crate::request::filter::{Filter, Operation};
-use crate::request::logic::{Logic, LogicOperator};
 use crate::request::order::{Direction, Nulls, OrderTerm};
 use crate::request::select::{Aggregate, Cast, SelectColumn};
 use crate::schema::{Name, Table};
@@ -40,26 +38,6 @@ impl PlannedColumn {
     pub(crate) fn name(&self) -> &str {
         self.alias.as_ref().unwrap_or(&self.field.column)
     }
-}
-
-/// A condition.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Condition {
-    Filter {
-        field: PlannedField,
-        negated: bool,
-        operation: Operation,
-    },
-    /// Whether an embedded relation has rows, by its alias in the statement.
-    Embedded {
-        alias: String,
-        present: bool,
-    },
-    Many {
-        negated: bool,
-        junction: LogicOperator,
-        parts: Vec<Condition>,
-    },
 }
 
 /// Something to order by.
@@ -143,30 +121,6 @@ fn last_key(field: &Field) -> Option<String> {
     Some(key.unwrap_or_else(|| field.name.clone()))
 }
 
-/// Plans a filter.
-pub(crate) fn filter(filter: &Filter, table: Option<&Table>) -> Condition {
-    let mut planned = field(&filter.field, table);
-    if let Operation::Search(_, language, _) = &filter.operation {
-        let searchable = table.and_then(|table| table.columns.get(&filter.field.name));
-        // what the cache does not know may be a tsvector already, and to_tsvector(tsvector) does not exist
-        planned.to_tsvector =
-            searchable.filter(|column| !column.r#type.is_tsvector()).map(|_| language.clone());
-    }
-    Condition::Filter { field: planned, negated: filter.negated, operation: filter.operation.clone() }
-}
-
-/// Plans a tree of filters.
-pub(crate) fn logic(logic: &Logic, table: Option<&Table>) -> Condition {
-    match logic {
-        Logic::One(one) => filter(one, table),
-        Logic::Many { negated, junction, parts } => Condition::Many {
-            negated: *negated,
-            junction: *junction,
-            parts: parts.iter().map(|part| self::logic(part, table)).collect(),
-        },
-    }
-}
-
 /// Plans an order; a related one keeps the name that the request gave until the relation is known.
 pub(crate) fn order(term: &OrderTerm, table: Option<&Table>) -> PlannedOrder {
     let table = table.filter(|_| term.relation.is_none());
@@ -175,16 +129,5 @@ pub(crate) fn order(term: &OrderTerm, table: Option<&Table>) -> PlannedOrder {
         field: field(&term.field, table),
         direction: term.direction,
         nulls: term.nulls,
-    }
-}
-
-impl Condition {
-    /// The columns of the own relation that it needs.
-    pub(crate) fn columns(&self) -> Vec<&str> {
-        match self {
-            Condition::Filter { field, .. } => vec![&field.column],
-            Condition::Embedded { .. } => Vec::new(),
-            Condition::Many { parts, .. } => parts.iter().flat_map(Condition::columns).collect(),
-        }
     }
 }

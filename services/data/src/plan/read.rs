@@ -2,13 +2,13 @@
 
 use base::Result;
 
+use super::condition::{self, Condition};
 use super::embed::find;
-use super::field::{self, Condition, PlannedColumn, PlannedOrder};
+use super::field::{self, PlannedColumn, PlannedOrder};
 use super::spread::{self, Output};
 use super::tree::{self, Node, not_embedded};
 use crate::error::{AGGREGATES, RELATED_ORDER};
 use crate::request::ApiRequest;
-use crate::request::filter::{IsValue, Operation};
 use crate::request::range::{self, Range};
 use crate::request::select::{Distinct, Join, SelectColumn};
 use crate::schema::{Cardinality, Junction, Name, Relationship, SchemaCache, Table};
@@ -131,7 +131,8 @@ impl Planner<'_> {
             embeds.push(self.embed(child, relation, &place)?);
         }
         let conditions =
-            node.conditions.iter().map(|logic| null_filters(field::logic(logic, table), &embeds)).collect();
+            node.conditions.iter().map(|logic| condition::logic(logic, table, &embeds, self.cache));
+        let conditions = conditions.collect::<Result<_>>()?;
         let distinct = node.distinct;
         let order = node
             .order
@@ -232,26 +233,6 @@ fn join_pairs(relationship: &Relationship, parent: &Name, own: &Name) -> Vec<Joi
         | Cardinality::OneToOne { columns, .. } => {
             columns.iter().map(|(source, target)| pair(own, target, parent, source)).collect()
         }
-    }
-}
-
-/// `embedded=is.null` asks whether the embedded relation has rows, not for a column.
-fn null_filters(condition: Condition, embeds: &[Embed]) -> Condition {
-    match condition {
-        Condition::Many { negated, junction, parts } => Condition::Many {
-            negated,
-            junction,
-            parts: parts.into_iter().map(|part| null_filters(part, embeds)).collect(),
-        },
-        Condition::Filter { field, negated, operation: Operation::Is(IsValue::Null) }
-            if field.path.is_empty() =>
-        {
-            match embeds.iter().find(|embed| embed.label == field.column) {
-                Some(embed) => Condition::Embedded { alias: embed.alias.clone(), present: negated },
-                None => Condition::Filter { field, negated, operation: Operation::Is(IsValue::Null) },
-            }
-        }
-        other => other,
     }
 }
 

@@ -286,11 +286,11 @@ fn null_filters_ask_for_embedded_rows() {
         plan.read
             .conditions
             .iter()
-            .any(|condition| matches!(condition, field::Condition::Embedded { present: true, .. }))
+            .any(|condition| matches!(condition, condition::Condition::Embedded { present: true, .. }))
     );
     assert!(plan.read.conditions.iter().any(|condition| matches!(
         condition,
-        field::Condition::Many { parts, .. } if matches!(parts[0], field::Condition::Embedded { present: false, .. })
+        condition::Condition::Many { parts, .. } if matches!(parts[0], condition::Condition::Embedded { present: false, .. })
     )));
 }
 

@@ -3,11 +3,12 @@
 use base::Result;
 use bytes::Bytes;
 
-use super::field::{self, Condition};
+use super::condition::{self, Condition};
 use super::nested;
 use super::read::ReadPlan;
-use crate::error::{PUT_FILTERS, missing};
+use crate::error::{NOT_EMBEDDED, PUT_FILTERS, missing};
 use crate::request::filter::{Operation, Quantifiable};
+use crate::request::logic::Logic;
 use crate::request::preferences::{Missing, Resolution, Return};
 use crate::request::{Action, ApiRequest, Payload};
 use crate::schema::{Column, Name, SchemaCache, Table};
@@ -111,7 +112,7 @@ pub(crate) fn plan(
     read: &ReadPlan,
     cache: &SchemaCache,
 ) -> Result<WritePlan> {
-    let conditions = conditions(request, table);
+    let conditions = conditions(request, table, cache)?;
     let kind = match request.target.action {
         Action::Create => match nested::keys(request, table, cache)? {
             Some(keys) => WriteKind::Nested(keys),
@@ -131,9 +132,13 @@ pub(crate) fn plan(
     Ok(WritePlan { table: table.name.clone(), kind, returning })
 }
 
-fn conditions(request: &ApiRequest, table: &Table) -> Vec<Condition> {
-    let trees = request.query.root_logic().map(|logic| field::logic(logic, Some(table)));
-    let filters = request.query.root_filters().map(|filter| field::filter(filter, Some(table)));
+fn conditions(request: &ApiRequest, table: &Table, cache: &SchemaCache) -> Result<Vec<Condition>> {
+    if let Some(relation) = request.query.root_logic().find_map(Logic::relation) {
+        return Err(NOT_EMBEDDED
+            .error(format!("what is written cannot depend on '{relation}', only on its own columns")));
+    }
+    let trees = request.query.root_logic().map(|logic| condition::logic(logic, Some(table), &[], cache));
+    let filters = request.query.root_filters().map(|filter| Ok(condition::filter(filter, Some(table))));
     trees.chain(filters).collect()
 }
 

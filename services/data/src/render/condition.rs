@@ -1,22 +1,43 @@
 //! `WHERE`: filters, trees of them, and what ties an embedded relation to its parent.
 
 use super::field::field;
+use super::select::existing;
 use super::sql::{Sql, array};
-use crate::plan::field::Condition;
-use crate::plan::read::JoinPair;
+use crate::plan::ReadPlan;
+use crate::plan::condition::Condition;
+use crate::plan::read::{Embed, JoinPair};
 use crate::request::filter::{Comparison, IsValue, Operation, Quantifiable, Quantifier, SearchKind};
 use crate::request::logic::LogicOperator;
 use crate::schema::Name;
 
-/// Writes one condition; `embedded` writes the test whether an embedded relation has rows.
-pub(crate) fn condition(
-    sql: &mut Sql,
-    qualifier: &Name,
-    condition: &Condition,
-    embedded: &dyn Fn(&mut Sql, &str, bool),
-) {
+/// Where a condition stands.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    /// What its columns are qualified with.
+    pub(super) qualifier: &'a Name,
+    /// The relations that it may ask about.
+    pub(super) embeds: &'a [Embed],
+    /// Whether those are joined, so that their aliases stand for their rows.
+    pub(super) joined: bool,
+}
+
+/// Writes one condition.
+pub(super) fn condition(sql: &mut Sql, scope: Scope<'_>, condition: &Condition) {
+    let Scope { qualifier, embeds, joined } = scope;
+    let plan_of = |alias: &str| embeds.iter().find(|embed| embed.alias == alias).map(|embed| &embed.plan);
     match condition {
-        Condition::Embedded { alias, present } => embedded(sql, alias, *present),
+        Condition::Embedded { alias, present } if joined => {
+            sql.identifier(alias).push(if *present {
+                " IS DISTINCT FROM NULL"
+            } else {
+                " IS NOT DISTINCT FROM NULL"
+            });
+        }
+        Condition::Embedded { alias, present } => {
+            sql.push(if *present { "" } else { "NOT " });
+            exists(sql, plan_of(alias), None);
+        }
+        Condition::Related { alias, part } => exists(sql, plan_of(alias), Some(part)),
         Condition::Filter { field: filtered, negated, operation: operator } => {
             sql.push(if *negated { "NOT " } else { "" });
             field(sql, qualifier, filtered);
@@ -28,22 +49,29 @@ pub(crate) fn condition(
                 LogicOperator::And => " AND ",
                 LogicOperator::Or => " OR ",
             };
-            sql.list(parts, separator, |sql, part| self::condition(sql, qualifier, part, embedded));
+            sql.list(parts, separator, |sql, part| self::condition(sql, scope, part));
             sql.push(")");
         }
     }
 }
 
 /// Conditions of a statement that embeds nothing.
-pub(crate) fn conditions(sql: &mut Sql, qualifier: &Name, all: &[Condition]) {
-    sql.list(all, " AND ", |sql, one| {
-        condition(sql, qualifier, one, &|sql, alias, present| embedded_alias(sql, alias, present));
-    });
+pub(super) fn conditions(sql: &mut Sql, qualifier: &Name, all: &[Condition]) {
+    let scope = Scope { qualifier, embeds: &[], joined: false };
+    sql.list(all, " AND ", |sql, one| condition(sql, scope, one));
 }
 
-/// Whether the alias of an embedded relation stands for rows.
-pub(crate) fn embedded_alias(sql: &mut Sql, alias: &str, present: bool) {
-    sql.identifier(alias).push(if present { " IS DISTINCT FROM NULL" } else { " IS NOT DISTINCT FROM NULL" });
+/// Whether an embedded relation has a row – its own conditions hold of it –, and of which another holds too.
+pub(super) fn exists(sql: &mut Sql, plan: Option<&ReadPlan>, also: Option<&Condition>) {
+    match plan {
+        Some(plan) => {
+            sql.push("EXISTS (");
+            existing(sql, plan, also);
+            sql.push(")");
+        }
+        // a condition is planned with what it asks about
+        None => drop(sql.push("false")),
+    }
 }
 
 /// `a.b = c.d`.

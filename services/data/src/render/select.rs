@@ -1,9 +1,10 @@
 //! `SELECT` of a read plan, with embedded relations as lateral joins; and the same rows only counted.
 
-use super::condition::{condition, embedded_alias, join};
+use super::condition::{Scope, condition, exists, join};
 use super::field;
 use super::sql::Sql;
 use crate::plan::ReadPlan;
+use crate::plan::condition::Condition;
 use crate::plan::read::{Embed, From};
 use crate::plan::spread::Output;
 use crate::request::range::Range;
@@ -40,7 +41,7 @@ fn unlimited(sql: &mut Sql, plan: &ReadPlan) {
     for embed in &plan.embeds {
         lateral(sql, embed);
     }
-    filtered(sql, plan, &|sql, alias, present| embedded_alias(sql, alias, present));
+    filtered(sql, plan);
     sql.push(" ");
     group(sql, plan);
     field::order(sql, &plan.qualifier, &plan.order);
@@ -152,20 +153,22 @@ fn lists(sql: &mut Sql, embed: &Embed) {
     }
 }
 
-fn filtered(sql: &mut Sql, plan: &ReadPlan, embedded: &dyn Fn(&mut Sql, &str, bool)) {
-    if plan.conditions.is_empty() && plan.joined_by.is_empty() {
-        return;
-    }
-    sql.push(" WHERE ");
-    restrictions(sql, plan, embedded);
+fn filtered(sql: &mut Sql, plan: &ReadPlan) {
+    let mut separator = " WHERE ";
+    restrictions(sql, plan, true, &mut separator);
 }
 
-fn restrictions(sql: &mut Sql, plan: &ReadPlan, embedded: &dyn Fn(&mut Sql, &str, bool)) {
-    sql.list(&plan.conditions, " AND ", |sql, one| condition(sql, &plan.qualifier, one, embedded));
-    if !plan.conditions.is_empty() && !plan.joined_by.is_empty() {
-        sql.push(" AND ");
+/// The plan's own conditions, and what ties it to its parent.
+fn restrictions(sql: &mut Sql, plan: &ReadPlan, joined: bool, separator: &mut &'static str) {
+    let scope = Scope { qualifier: &plan.qualifier, embeds: &plan.embeds, joined };
+    for one in &plan.conditions {
+        sql.push(std::mem::replace(separator, " AND "));
+        condition(sql, scope, one);
     }
-    sql.list(&plan.joined_by, " AND ", join);
+    for pair in &plan.joined_by {
+        sql.push(std::mem::replace(separator, " AND "));
+        join(sql, pair);
+    }
 }
 
 /// `GROUP BY` everything that is not aggregated, if anything is.
@@ -217,27 +220,21 @@ pub(crate) fn counted(sql: &mut Sql, plan: &ReadPlan) {
         sql.push(") AS pgrst_distinct");
         return;
     }
+    existing(sql, plan, None);
+}
+
+/// One row for each row that the plan's conditions leave, of which perhaps another holds too.
+pub(super) fn existing(sql: &mut Sql, plan: &ReadPlan, also: Option<&Condition>) {
     sql.push("SELECT 1");
     from(sql, plan);
-    let inner: Vec<&Embed> = plan.embeds.iter().filter(|embed| embed.join == Join::Inner).collect();
-    let restricted = !plan.conditions.is_empty() || !plan.joined_by.is_empty();
-    if !restricted && inner.is_empty() {
-        return;
+    let mut separator = " WHERE ";
+    restrictions(sql, plan, false, &mut separator);
+    if let Some(also) = also {
+        sql.push(std::mem::replace(&mut separator, " AND "));
+        condition(sql, Scope { qualifier: &plan.qualifier, embeds: &plan.embeds, joined: false }, also);
     }
-    sql.push(" WHERE ");
-    restrictions(sql, plan, &|sql, alias, present| {
-        if let Some(embed) = plan.embeds.iter().find(|embed| embed.alias == alias) {
-            sql.push(if present { "EXISTS (" } else { "NOT EXISTS (" });
-            counted(sql, &embed.plan);
-            sql.push(")");
-        }
-    });
-    if restricted && !inner.is_empty() {
-        sql.push(" AND ");
+    for embed in plan.embeds.iter().filter(|embed| embed.join == Join::Inner) {
+        sql.push(std::mem::replace(&mut separator, " AND "));
+        exists(sql, Some(&embed.plan), None);
     }
-    sql.list(inner, " AND ", |sql, embed| {
-        sql.push("EXISTS (");
-        counted(sql, &embed.plan);
-        sql.push(")");
-    });
 }

@@ -3,7 +3,7 @@
 use super::condition::conditions;
 use super::rows::{Field, Source, from};
 use super::sql::Sql;
-use crate::plan::field::Condition;
+use crate::plan::condition::Condition;
 use crate::plan::write::{Conflict, Insert, Rows, WriteKind, WritePlan};
 use crate::request::preferences::Resolution;
 use crate::schema::Name;

@@ -8,7 +8,16 @@ use super::scanner::{MAX_DEPTH, Scan, Scanner};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Logic {
     One(Filter),
-    Many { negated: bool, junction: LogicOperator, parts: Vec<Logic> },
+    Many {
+        negated: bool,
+        junction: LogicOperator,
+        parts: Vec<Logic>,
+    },
+    /// What must hold of some row of an embedded relation.
+    Related {
+        relation: String,
+        part: Box<Logic>,
+    },
 }
 
 /// How the parts of a tree are joined.
@@ -18,13 +27,17 @@ pub(crate) enum LogicOperator {
     Or,
 }
 
-/// `[not.]and(…)` or `[not.]or(…)`, whose parts are filters and trees; at most [`MAX_DEPTH`] deep.
+/// `[not.]and(…)` or `[not.]or(…)`, whose parts are filters and trees, perhaps of an embedded relation; at most
+/// [`MAX_DEPTH`] deep.
 pub(crate) fn logic(scanner: &mut Scanner<'_>, depth: usize) -> Scan<Logic> {
     if depth > MAX_DEPTH {
         return Err(scanner.fail("fewer nested conditions"));
     }
     if let Some(filter) = scanner.attempt(logic_filter) {
         return Ok(Logic::One(filter));
+    }
+    if let Some(related) = scanner.attempt(|scanner| related(scanner, depth)) {
+        return Ok(related);
     }
     let negated = scanner.eat("not.");
     let junction = if scanner.eat("and") {
@@ -52,6 +65,17 @@ pub(crate) fn logic(scanner: &mut Scanner<'_>, depth: usize) -> Scan<Logic> {
     Ok(Logic::Many { negated, junction, parts })
 }
 
+/// `relation.column.eq.1` or `relation.and(…)`. A name that an operator follows is a column's.
+fn related(scanner: &mut Scanner<'_>, depth: usize) -> Scan<Logic> {
+    let relation = scanner.name()?;
+    if relation == "not" {
+        return Err(scanner.fail("a relation"));
+    }
+    scanner.expect(".", "delimiter (.)")?;
+    let part = Box::new(logic(scanner, depth + 1)?);
+    Ok(Logic::Related { relation, part })
+}
+
 fn logic_filter(scanner: &mut Scanner<'_>) -> Scan<Filter> {
     let field = field(scanner)?;
     scanner.expect(".", "delimiter (.)")?;
@@ -71,4 +95,15 @@ fn logic_value(scanner: &mut Scanner<'_>) -> Scan<String> {
         Ok(format!("{{{inner}}}"))
     });
     Ok(array.unwrap_or_else(|| scanner.take_while(|c| !matches!(c, ',' | ')')).to_owned()))
+}
+
+impl Logic {
+    /// The embedded relation that it asks about, if it does.
+    pub(crate) fn relation(&self) -> Option<&str> {
+        match self {
+            Logic::One(_) => None,
+            Logic::Many { parts, .. } => parts.iter().find_map(Logic::relation),
+            Logic::Related { relation, .. } => Some(relation),
+        }
+    }
 }

@@ -155,3 +155,25 @@ fn depth_is_bounded() {
     assert!(tree(&deep(MAX_DEPTH + 1)).is_err());
     assert!(tree(&deep(10_000)).is_err());
 }
+
+#[test]
+fn trees_ask_about_embedded_relations() {
+    let Ok(Logic::Many { parts, .. }) =
+        tree("or(a.b.c.not.eq.1,x.and(y.eq.1,z.or(a.is.null,b.eq.2)),d.eq.eq.1)")
+    else {
+        panic!("a tree")
+    };
+
+    let Logic::Related { relation, part } = &parts[0] else { panic!("a relation") };
+    assert_eq!(relation, "a");
+    assert!(matches!(&**part, Logic::Related { relation, part } if relation == "b"
+        && matches!(&**part, Logic::One(Filter { negated: true, .. }))));
+    assert_eq!(parts[1].relation(), Some("x"));
+    // what an operator follows is a column, as it ever was
+    assert_eq!(parts[2].relation(), None);
+    for wrong in ["or(a.b)", "or(a.b.c)", "or(not.a.b.eq.1)", "or(a.b.and.eq)", "or(a..eq.1)"] {
+        assert!(tree(wrong).is_err(), "{wrong}");
+    }
+    let deep = format!("or({}b.eq.1)", "a.".repeat(1000));
+    assert!(tree(&deep).is_err());
+}
