@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod connection;
 pub(crate) mod counters;
 pub(crate) mod ended;
+pub(crate) mod export;
 pub(crate) mod introspect;
 pub(crate) mod kept;
 pub(crate) mod lease;
@@ -18,6 +19,7 @@ pub(crate) mod transaction;
 pub(crate) mod value;
 
 pub(crate) use active::{Active, Actives};
+pub(crate) use export::Export;
 pub(crate) use outcome::Outcome;
 pub(crate) use step::Step;
 pub(crate) use transaction::{Frame, Series};

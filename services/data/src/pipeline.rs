@@ -11,7 +11,7 @@ use crate::Data;
 use crate::document;
 use crate::error::{self, ROOT_DISABLED};
 use crate::execute::session::Session;
-use crate::execute::{Outcome, Series, transaction};
+use crate::execute::{Outcome, Series, export, transaction};
 use crate::nested;
 use crate::plan::{Plan, plan};
 use crate::request::{self, ApiRequest, Resource};
@@ -83,24 +83,33 @@ impl<'a> Call<'a> {
         let look = |Snapshot { schema, settings, .. }: &Snapshot| plan(&request, schema, settings);
         let (plan, snapshot) = visit.planned(look).await?;
         visit.timing.ends("plan");
-        let (plan, outcome) = run(&visit, visit.session(&parts, &request, &snapshot), plan).await?;
+        let (plan, outcome, rest) = run(&visit, visit.session(&parts, &request, &snapshot), plan).await?;
         visit.timing.ends("transaction");
-        let answer = respond(&request, &plan, outcome)?;
+        let mut answer = respond(&request, &plan, outcome)?;
+        if let Some(rest) = rest {
+            *answer.body_mut() = rest;
+        }
         Ok(visit.timing.tell(answer))
     }
 }
 
-/// Does what is planned, in a transaction of its own.
-async fn run(visit: &Visit<'_>, session: Session<'_>, plan: Plan) -> Result<(Plan, Outcome)> {
+/// Does what is planned, in a transaction of its own. A body that is not in the outcome is sent as it comes.
+async fn run(visit: &Visit<'_>, session: Session<'_>, plan: Plan) -> Result<(Plan, Outcome, Option<Body>)> {
     let frame = session.frame(&plan);
+    if plan.is_export() {
+        let export = session.export(&plan);
+        let (outcome, rest) = export::run(visit.lease().await?, frame, export).await?;
+        return Ok((plan, outcome, rest));
+    }
     if plan.is_nested() {
         let mut series = Series::new(visit.lease().await?, frame);
         let done = perform(&mut series, session, plan).await;
-        return series.end(done).await;
+        let (plan, outcome) = series.end(done).await?;
+        return Ok((plan, outcome, None));
     }
     let step = session.step(&plan);
     let outcome = transaction::run(visit.lease().await?, frame, &step).await?;
-    Ok((plan, outcome))
+    Ok((plan, outcome, None))
 }
 
 /// Does what is planned, as a part of a transaction.

@@ -20,7 +20,7 @@ use crate::schema::{Function, Name, SchemaCache, Volatility};
 use crate::settings::Settings;
 
 pub(crate) use call::CallPlan;
-pub(crate) use negotiate::{Format, Offer};
+pub(crate) use negotiate::{BodyFormat, Format, Offer};
 pub(crate) use read::ReadPlan;
 pub(crate) use write::WritePlan;
 
@@ -123,6 +123,13 @@ impl Plan {
     /// Whether rows are inserted with rows of other relations that belong to them.
     pub(crate) fn is_nested(&self) -> bool {
         matches!(&self.operation, Operation::Write(write) if write.is_nested())
+    }
+
+    /// Whether its answer may be sent while it is still made: it cannot write, and has a line for each row.
+    pub(crate) fn is_export(&self) -> bool {
+        let has_rows = self.function().is_none_or(|function| function.returns.set);
+        let has_lines = matches!(self.format.body, BodyFormat::Csv | BodyFormat::Lines);
+        self.read_only && has_rows && has_lines && self.format.media_type.explain().is_none()
     }
 
     /// The function that is called, if one is.

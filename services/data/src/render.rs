@@ -6,6 +6,7 @@
 mod body;
 mod call;
 pub(crate) mod condition;
+pub(crate) mod export;
 pub(crate) mod field;
 pub(crate) mod rows;
 pub(crate) mod select;

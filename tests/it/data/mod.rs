@@ -4,6 +4,7 @@ mod aggregates;
 mod batch;
 mod document;
 mod embed;
+mod export;
 mod functions;
 mod media;
 mod nested;

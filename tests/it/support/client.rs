@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use base::Body;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
@@ -61,10 +62,15 @@ impl Call {
         self.try_send().await.expect("the server answers")
     }
 
+    /// An answer whose body is yet to come.
+    pub async fn begin(self) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+        let request = self.request.body(self.body)?;
+        Ok(CLIENT.request(request).await?)
+    }
+
     /// For tests that break connections.
     pub async fn try_send(self) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
-        let request = self.request.body(self.body)?;
-        let (head, body) = CLIENT.request(request).await?.into_parts();
+        let (head, body) = self.begin().await?.into_parts();
         let body = body.collect().await?.to_bytes().to_vec();
         Ok(Reply { status: head.status, headers: head.headers, body })
     }

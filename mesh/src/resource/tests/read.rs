@@ -46,6 +46,8 @@ fn the_defaults_say_which_routes_stream() {
             ("*", "unary"),
         ]
     );
+    let exports = &mesh.services["data"].routes[..2];
+    assert!(exports.iter().all(|route| route.kind.name() == "stream" && !route.matches.headers.is_empty()));
     let changes = &mesh.services["platform"].routes[0];
     let (response, idle) = (Duration::from_secs(10), Duration::from_secs(60));
     assert_eq!(changes.kind, Kind::Stream { response, idle });
@@ -190,7 +192,7 @@ fn json_may_hold_what_yaml_wants_escaped() {
         .matches
         .query
         .insert("q".to_owned(), "\u{7f}\u{85}\u{9f}\u{feff}\u{ffff}\u{2028}".to_owned());
-    service.routes.push(Mesh::defaults().services["data"].routes[0].clone());
+    service.routes.push(Mesh::defaults().services["data"].routes[2].clone());
 
     let json = serde_json::to_string(&mesh).unwrap();
 

@@ -5,9 +5,9 @@ use common::claims::session_settings;
 use http::request::Parts;
 
 use super::check;
-use super::{Frame, Step};
-use crate::plan::{Operation, Plan};
-use crate::render::{Sql, count_estimate, main, session, visible};
+use super::{Export, Frame, Step};
+use crate::plan::{BodyFormat, Operation, Plan};
+use crate::render::{Sql, count_estimate, export, main, session, visible};
 use crate::request::ApiRequest;
 use crate::request::preferences::Count;
 use crate::schema::role::{ISOLATION_SETTING, Isolation};
@@ -46,6 +46,18 @@ impl Session<'_> {
             checks: if explains { Vec::new() } else { check::of(request, plan) },
             read_only: plan.read_only,
             ..self.inspection(plan.function(), main(plan, request, settings))
+        }
+    }
+
+    /// What a planned read does whose lines are sent as they come.
+    pub(crate) fn export(self, plan: &Plan) -> Export {
+        let most =
+            self.settings.max_rows.filter(|_| self.request.preferences.count == Some(Count::Estimated));
+        Export {
+            step: Step { main: export::export(plan), ..self.step(plan) },
+            total: self.request.preferences.counts().then(|| export::count(plan, most)),
+            is_csv: plan.format.body == BodyFormat::Csv,
+            range: (plan.read.range.offset(), plan.read.range.limit()),
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) async fn run(mut lease: Lease, frame: Frame, step: &Step) -> Result<O
 }
 
 /// Ends whatever is open; if the server confirms it, the connection may serve others.
-async fn roll_back(lease: &mut Lease) {
+pub(super) async fn roll_back(lease: &mut Lease) {
     let rolled_back = lease.connection().client.batch_execute(ROLL_BACK);
     if let Ok(Ok(())) = tokio::time::timeout(ROLL_BACK_TIMEOUT, rolled_back).await {
         lease.finish();

@@ -28,6 +28,8 @@ pub(crate) enum BodyFormat {
         stripped: bool,
     },
     Csv,
+    /// An object on each line.
+    Lines,
     /// A feature collection (RFC 7946), by PostGIS.
     GeoJson,
     /// What the project's own function makes of them.
@@ -81,6 +83,7 @@ impl Offer<'_> {
         let (media_type, body) = match accepted {
             MediaType::Any | MediaType::Json => (MediaType::Json, BodyFormat::Json { stripped: false }),
             MediaType::Csv => (MediaType::Csv, BodyFormat::Csv),
+            MediaType::Lines => (MediaType::Lines, BodyFormat::Lines),
             MediaType::GeoJson => (MediaType::GeoJson, BodyFormat::GeoJson),
             _ => return None,
         };

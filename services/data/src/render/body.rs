@@ -15,6 +15,11 @@ pub(super) fn body(sql: &mut Sql, format: &BodyFormat, function: Option<&Functio
         BodyFormat::Object { stripped } => json(sql, rows, true, *stripped),
         BodyFormat::Json { stripped } => json(sql, rows, one, *stripped),
         BodyFormat::Csv => csv(sql, shown),
+        BodyFormat::Lines => {
+            sql.push("coalesce(string_agg(");
+            line(sql, function);
+            sql.push(" || E'\\n', ''), '')")
+        }
         BodyFormat::GeoJson => sql.push(GEO_JSON),
         BodyFormat::Custom(handler) => custom(sql, handler, function.is_some_and(Function::returns_scalar)),
     };
@@ -26,13 +31,25 @@ fn json<'a>(sql: &'a mut Sql, rows: &'static str, one: bool, stripped: bool) -> 
     sql.push(if one { ", 'null')" } else { ", '[]')" })
 }
 
-/// A header of the first row's keys, then each row as PostgreSQL writes records, without the parentheses.
+/// A header of the first row's keys, then each row.
 fn csv<'a>(sql: &'a mut Sql, shown: &'static str) -> &'a mut Sql {
     sql.push("(SELECT coalesce(string_agg(a.k, ','), '') FROM (SELECT json_object_keys(r)::text AS k FROM ");
     sql.push("(SELECT row_to_json(hh) AS r FROM ").push(shown).push(" AS hh LIMIT 1) s) a) || E'\\n' || ");
-    sql.push(
-        "coalesce(string_agg(substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2), E'\\n'), '')",
-    )
+    sql.push("coalesce(string_agg(").push(CSV_LINE).push(", E'\\n'), '')")
+}
+
+/// A row as PostgreSQL writes records, without the parentheses.
+pub(super) const CSV_LINE: &str = "substring(_postgrest_t::text, 2, length(_postgrest_t::text) - 2)";
+
+/// A row or value as JSON on one line: what PostgreSQL keeps as it was written may have line ends between its parts.
+pub(super) fn line(sql: &mut Sql, function: Option<&Function>) {
+    let value = function.is_some_and(|function| function.returns_scalar() || function.returns_scalars());
+    sql.push(if value {
+        "translate(to_json(_postgrest_t.pgrst_scalar)::text"
+    } else {
+        "translate(row_to_json(_postgrest_t)::text"
+    });
+    sql.push(", E'\\n\\r', '  ')");
 }
 
 /// A feature of each row. The function is PostGIS's, wherever the project has put it in its search path.
