@@ -91,6 +91,8 @@ pub(crate) const CLAIMS: Code = Code::new(401, "PGRST303");
 pub(crate) const BATCH: Code = Code::new(400, "MB100");
 /// A relational insert that cannot be.
 pub(crate) const NESTED: Code = Code::new(400, "MB101");
+/// A page of rows that cannot be.
+pub(crate) const CURSOR: Code = Code::new(400, "MB102");
 /// Something of ours failed.
 pub(crate) const INTERNAL: Code = Code::new(500, "PGRSTX00");
 

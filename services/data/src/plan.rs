@@ -6,6 +6,7 @@ pub(crate) mod embed;
 pub(crate) mod field;
 pub(crate) mod negotiate;
 pub(crate) mod nested;
+pub(crate) mod page;
 pub(crate) mod read;
 pub(crate) mod spread;
 pub(crate) mod tree;
@@ -13,7 +14,7 @@ pub(crate) mod write;
 
 use base::Result;
 
-use crate::error::{MAX_AFFECTED_FUNCTION, NESTED, PREFERENCES, missing};
+use crate::error::{CURSOR, MAX_AFFECTED_FUNCTION, NESTED, PREFERENCES, missing};
 use crate::request::preferences::Return;
 use crate::request::{Action, ApiRequest, Resource};
 use crate::schema::{Function, Name, SchemaCache, Volatility};
@@ -73,6 +74,7 @@ fn relation(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &S
     };
     let offer = Offer { handlers: &cache.handlers, target: name, plans: settings.plan_enabled };
     let format = offer.choose(request)?;
+    refuse_cursor_if(request, is_write)?;
     if !is_write {
         let format = format.without_body_if(request.target.action.is_head());
         return Ok(Plan { operation: Operation::Read(name.clone()), read, format, read_only: true });
@@ -86,6 +88,7 @@ fn relation(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &S
 }
 
 fn call(request: &ApiRequest, name: &Name, cache: &SchemaCache, settings: &Settings) -> Result<Plan> {
+    refuse_cursor_if(request, true)?;
     let function = call::find(request, name, cache)?;
     let relation = function.row_relation();
     let read = read::of_result(request, &relation, cache, settings)?;
@@ -112,6 +115,13 @@ fn refuse_unknown_preferences(request: &ApiRequest) -> Result<()> {
         .with_details(format!("Invalid preferences: {}", preferences.unknown.join(", "))))
 }
 
+fn refuse_cursor_if(request: &ApiRequest, is_no_read: bool) -> Result<()> {
+    if is_no_read && request.query.cursor.is_some() {
+        return Err(CURSOR.error("cursors are for reads of tables and views"));
+    }
+    Ok(())
+}
+
 fn refuse_passed_aliases(request: &ApiRequest, settings: &Settings) -> Result<()> {
     match request.query.passed_aliases().first() {
         Some((name, alias)) if !settings.legacy_target_names => Err(tree::passed_alias(name, alias)),
@@ -129,7 +139,8 @@ impl Plan {
     pub(crate) fn is_export(&self) -> bool {
         let has_rows = self.function().is_none_or(|function| function.returns.set);
         let has_lines = matches!(self.format.body, BodyFormat::Csv | BodyFormat::Lines);
-        self.read_only && has_rows && has_lines && self.format.media_type.explain().is_none()
+        let is_whole = self.read.page.is_none();
+        self.read_only && has_rows && has_lines && is_whole && self.format.media_type.explain().is_none()
     }
 
     /// The function that is called, if one is.

@@ -8,6 +8,7 @@ mod call;
 pub(crate) mod condition;
 pub(crate) mod export;
 pub(crate) mod field;
+mod page;
 pub(crate) mod rows;
 pub(crate) mod select;
 pub(crate) mod session;

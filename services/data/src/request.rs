@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod body;
+pub(crate) mod cursor;
 pub(crate) mod field;
 pub(crate) mod filter;
 pub(crate) mod logic;

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod describe;
 pub(crate) mod overrides;
+mod page;
 pub(crate) mod read;
 pub(crate) mod write;
 

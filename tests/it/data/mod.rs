@@ -9,6 +9,7 @@ mod functions;
 mod media;
 mod nested;
 mod options;
+mod pages;
 mod read;
 mod representations;
 mod roles;

@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use base::{Body, Error, Result};
+use base::{Body, Result};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{join, join_all};
 use futures_util::{StreamExt, stream};
@@ -90,7 +90,7 @@ impl Export {
         let rows = rows.map_err(|error| step.failed(error))?;
         let mut lines = Lines { rows: Box::pin(rows), is_csv: *is_csv, count: 0, buffer: BytesMut::new() };
         let mut first = None;
-        let more = lines.fill(&mut first).await.map_err(|failure| failure.of(step))?;
+        let more = lines.fill(step, &mut first).await?;
         if let Some(first) = first {
             (outcome.headers, outcome.status) = first;
         }
@@ -110,21 +110,6 @@ impl Export {
 /// What functions set: headers and status.
 type Set = (Option<String>, Option<String>);
 
-/// Why there are no more lines.
-enum Failure {
-    Database(tokio_postgres::Error),
-    Form(Error),
-}
-
-impl Failure {
-    fn of(self, step: &Step) -> Error {
-        match self {
-            Failure::Database(error) => step.failed(error),
-            Failure::Form(error) => error,
-        }
-    }
-}
-
 /// Lines on their way.
 struct Lines {
     rows: Pin<Box<RowStream>>,
@@ -135,7 +120,7 @@ struct Lines {
 
 impl Lines {
     /// Fills the buffer. Returns whether there may be more; what stands beside the first line goes into `first`.
-    async fn fill(&mut self, first: &mut Option<Set>) -> Result<bool, Failure> {
+    async fn fill(&mut self, step: &Step, first: &mut Option<Set>) -> Result<bool> {
         while self.buffer.len() < CHUNK {
             let Some(row) = self.rows.next().await else {
                 // a document of no rows has a header of no columns
@@ -144,7 +129,7 @@ impl Lines {
                 }
                 return Ok(false);
             };
-            let set = self.add(&row.map_err(Failure::Database)?).map_err(Failure::Form)?;
+            let set = self.add(&row.map_err(|error| step.failed(error))?)?;
             *first = first.take().or(set);
         }
         Ok(true)
@@ -184,10 +169,9 @@ impl Lines {
             if !chunk.is_empty() && !sent(&sender, Ok(chunk)).await {
                 return;
             }
-            match self.fill(&mut None).await {
+            match self.fill(&step, &mut None).await {
                 Ok(is_more) => more = is_more,
-                Err(failure) => {
-                    let error = failure.of(&step);
+                Err(error) => {
                     tracing::warn!(%error, "an answer broke off");
                     sent(&sender, Err(error)).await;
                     roll_back(&mut lease).await;

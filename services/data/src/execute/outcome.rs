@@ -14,7 +14,7 @@ pub(crate) struct Outcome {
     pub(crate) total: Option<i64>,
     /// The rows of this answer.
     pub(crate) page: i64,
-    /// The primary key of the one inserted row, as JSON.
+    /// The primary key of the one inserted row, or the ends of a page, as JSON.
     pub(crate) location: Option<String>,
     /// The body, as PostgreSQL wrote it.
     pub(crate) body: Bytes,

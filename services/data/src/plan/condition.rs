@@ -49,7 +49,7 @@ pub(crate) fn filter(filter: &Filter, table: Option<&Table>) -> Condition {
 /// Plans a tree of filters of `table`, in which `embeds` are embedded.
 ///
 /// Errors: PGRST108 for a relation that is not.
-pub(super) fn logic(
+pub(crate) fn logic(
     logic: &Logic,
     table: Option<&Table>,
     embeds: &[Embed],

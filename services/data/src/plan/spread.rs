@@ -21,13 +21,18 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Its name where it is shown.
+    pub(crate) fn label(&self) -> &str {
+        self.alias.as_deref().unwrap_or(&self.name)
+    }
+
     fn plain(name: &str) -> Output {
         Output { name: name.to_owned(), alias: None, aggregate: None, aggregate_cast: None }
     }
 }
 
 /// What the parent of a relation to-one shows of it. The plan aggregates nothing any more.
-pub(super) fn of_one(plan: &mut ReadPlan) -> Vec<Output> {
+pub(crate) fn of_one(plan: &mut ReadPlan) -> Vec<Output> {
     let mut outputs = Vec::new();
     for column in &mut plan.columns {
         let aggregate = column.aggregate.take();
@@ -69,7 +74,7 @@ fn passing(number: usize) -> String {
 /// What the parent of a relation to-many shows of it: lists.
 ///
 /// Errors: PGRST127 for an aggregate.
-pub(super) fn of_many(plan: &mut ReadPlan) -> Result<Vec<Output>> {
+pub(crate) fn of_many(plan: &mut ReadPlan) -> Result<Vec<Output>> {
     let outputs = of_one(plan);
     if outputs.iter().any(|output| output.aggregate.is_some()) {
         return Err(NOT_IMPLEMENTED

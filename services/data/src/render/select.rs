@@ -1,10 +1,11 @@
 //! `SELECT` of a read plan, with embedded relations as lateral joins; and the same rows only counted.
 
 use super::condition::{Scope, condition, exists, join};
-use super::field;
 use super::sql::Sql;
+use super::{field, page};
 use crate::plan::ReadPlan;
 use crate::plan::condition::Condition;
+use crate::plan::page::Page;
 use crate::plan::read::{Embed, From};
 use crate::plan::spread::Output;
 use crate::request::range::Range;
@@ -14,7 +15,10 @@ use crate::schema::Name;
 /// The rows of a plan.
 pub(crate) fn rows(sql: &mut Sql, plan: &ReadPlan) {
     unlimited(sql, plan);
-    limit(sql, plan.range);
+    match &plan.page {
+        Some(page) => page::limit(sql, page),
+        None => limit(sql, plan.range),
+    }
 }
 
 fn unlimited(sql: &mut Sql, plan: &ReadPlan) {
@@ -36,6 +40,9 @@ fn unlimited(sql: &mut Sql, plan: &ReadPlan) {
             field::ordered_by(sql, &plan.qualifier, term);
             sql.push(" AS ").identifier(&order_key(number));
         }
+    }
+    if let Some(page) = &plan.page {
+        page::place(sql, &plan.qualifier, page);
     }
     from(sql, plan);
     for embed in &plan.embeds {
@@ -156,6 +163,10 @@ fn lists(sql: &mut Sql, embed: &Embed) {
 fn filtered(sql: &mut Sql, plan: &ReadPlan) {
     let mut separator = " WHERE ";
     restrictions(sql, plan, true, &mut separator);
+    if let Some(Page { keys, beside: Some(beside), .. }) = &plan.page {
+        sql.push(separator);
+        page::beyond(sql, &plan.qualifier, keys, beside);
+    }
 }
 
 /// The plan's own conditions, and what ties it to its parent.

@@ -1,7 +1,7 @@
 //! The whole statement of a request: one row with the counts, the body, and what functions set for the answer.
 
 use super::sql::{Sql, array};
-use super::{body, call, select, write};
+use super::{body, call, page, select, write};
 use crate::plan::negotiate::BodyFormat;
 use crate::plan::read::SOURCE;
 use crate::plan::write::WriteKind;
@@ -37,7 +37,9 @@ pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sq
     let is_read = matches!(plan.operation, Operation::Read(_));
     // nothing of `select` may fail where no row is shown
     let hidden = matches!(plan.operation, Operation::Write(_)) && plan.format.body == BodyFormat::None;
-    if is_read || hidden || shown != SOURCE {
+    if let Some(page) = &plan.read.page {
+        page::rows(&mut sql, &plan.read, page);
+    } else if is_read || hidden || shown != SOURCE {
         sql.push("SELECT * FROM ").push(shown);
     } else {
         select::rows(&mut sql, &plan.read);
@@ -65,7 +67,7 @@ fn total(sql: &mut Sql, plan: &Plan, request: &ApiRequest, settings: &Settings, 
     let counts = request.preferences.counts() && !matches!(plan.operation, Operation::Write(_));
     if !counts {
         sql.push("SELECT NULL::bigint");
-    } else if settings.max_rows.is_none() && request.range.is_all() {
+    } else if settings.max_rows.is_none() && request.range.is_all() && plan.read.page.is_none() {
         sql.push("SELECT ").push(page_total);
     } else {
         sql.push(", pgrst_source_count AS (");
@@ -80,14 +82,17 @@ fn total(sql: &mut Sql, plan: &Plan, request: &ApiRequest, settings: &Settings, 
     }
 }
 
-/// The primary key of the one inserted row, as JSON, if `Location` is wanted.
+/// The primary key of the one inserted row, as JSON, if `Location` is wanted; or the ends of a page.
 fn location(sql: &mut Sql, plan: &Plan) {
     let key = match &plan.operation {
         Operation::Write(WritePlan { kind: WriteKind::Insert(insert), .. }) if insert.wants_location => {
             &insert.primary_key
         }
         _ => {
-            sql.push("NULL::text");
+            match &plan.read.page {
+                Some(page) => page::ends(sql, page),
+                None => drop(sql.push("NULL::text")),
+            }
             return;
         }
     };

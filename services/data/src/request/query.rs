@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base::Result;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
+use super::cursor::{Cursor, Position, Side};
 use super::field::field;
 use super::filter::{Filter, operation};
 use super::logic::{Logic, logic};
@@ -12,7 +13,7 @@ use super::order::{OrderTerm, terms};
 use super::range::Range;
 use super::scanner::{Scan, Scanner};
 use super::select::{Distinct, SelectItem, items};
-use crate::error::QUERY;
+use crate::error::{CURSOR, QUERY};
 
 /// Where in the tree of embedded relations something applies; empty for the first level.
 pub(crate) type Path = Vec<String>;
@@ -27,6 +28,8 @@ pub(crate) struct Query {
     pub(crate) distinct: Vec<(Path, Distinct)>,
     /// `limit` and `offset`.
     pub(crate) ranges: Vec<(Path, Range)>,
+    /// Which page of rows.
+    pub(crate) cursor: Option<Cursor>,
     /// The columns to write, if named.
     pub(crate) columns: Option<BTreeSet<String>>,
     pub(crate) on_conflict: Option<Vec<String>>,
@@ -76,6 +79,9 @@ impl Query {
                 // a column or an argument may have that name
                 (_, "distinct") if !arguments && operation(&mut Scanner::new(value)).is_err() => {
                     query.distinct.push((self::path(key)?, distinct(value)?));
+                }
+                ("after" | "before", side) if !arguments && operation(&mut Scanner::new(value)).is_err() => {
+                    query.cursor = Some(cursor(&query, side, value, &pairs)?);
                 }
                 (_, "limit" | "offset") => bounds.push((path(key)?, last, value)),
                 (_, "and" | "or") => query.logic.push(logic_tree(key, value)?),
@@ -228,6 +234,17 @@ fn distinct(value: &str) -> Result<Distinct> {
         if scanner.is_done() { Ok(names) } else { Err(scanner.fail("\",\" or end of input")) }
     });
     names.map(Distinct::By).map_err(|failure| failure.into_error("distinct parameter", value))
+}
+
+fn cursor(query: &Query, side: &str, token: &str, pairs: &[(String, Option<String>)]) -> Result<Cursor> {
+    if query.cursor.is_some() {
+        return Err(CURSOR.error("a page is either before or after one row"));
+    }
+    let side = if side == "after" { Side::After } else { Side::Before };
+    let is_other =
+        |(key, value): &&(String, Option<String>)| key != side.name() || value.as_deref() != Some(token);
+    let others: Vec<_> = pairs.iter().filter(is_other).cloned().collect();
+    Ok(Cursor { side, position: Position::parse(token)?, others: canonical(&others) })
 }
 
 /// Names joined by dots; all but the last are relations.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{Answer, CONTENT_RANGE};
+use super::{Answer, CONTENT_RANGE, page};
 use crate::error::{self, envelope};
 use crate::execute::Outcome;
 use crate::plan::Plan;
@@ -23,6 +23,12 @@ const MAX_LOCATION: usize = 4096;
 /// The answer.
 pub(super) fn answer(request: &ApiRequest, plan: &Plan, name: &Name, outcome: Outcome) -> Result<Answer> {
     let mut answer = part(request.range, &outcome)?;
+    if let (Some(cursor), Some(page)) = (&request.query.cursor, &plan.read.page) {
+        page::link(&mut answer, cursor, page, outcome.location.as_deref())?;
+        if page.is_somewhere() {
+            answer.header(CONTENT_RANGE, content_range(1, 0, outcome.total))?;
+        }
+    }
     let canonical = &request.query.canonical;
     let query = if canonical.is_empty() { String::new() } else { format!("?{canonical}") };
     // a query that no address could hold is no address
