@@ -104,6 +104,44 @@ for (const target of targets) {
       ])
     })
 
+    await t.test('more than PostgREST: related inserts, or across relations, batches, cursors, lines', async () => {
+      const list = { name: 'trip', todos: [{ title: 'pack' }, { title: 'drive', priority: 2 }] }
+      const { id, ...trip } = await ok(ann.from('lists').insert(list).select('id, name, todos(title)').single())
+      assert.deepEqual(trip, { name: 'trip', todos: [{ title: 'pack' }, { title: 'drive' }] })
+      const either = ann.from('todos').select('title, lists()').or('lists.name.eq.trip,title.eq.bread').order('id')
+      assert.deepEqual((await ok(either)).map((todo) => todo.title), ['bread', 'pack', 'drive'])
+
+      const requests = [
+        { id: 'gone', method: 'DELETE', path: `/todos?list=eq.${id}&select=id`, headers: { Prefer: 'return=representation' } },
+        { method: 'DELETE', path: `/lists?id=eq.${id}` },
+        { path: '/todos?select=id&id=in.({{gone[*].id}})' },
+      ]
+      const { responses } = await ok(ann.from('batch').insert({ requests }))
+      assert.deepEqual(responses.map((response) => response.status), [200, 204, 200])
+      assert.deepEqual([responses[0].body.length, responses[2].body], [2, []])
+
+      let link = null
+      const fetched = async (...request) => {
+        const response = await fetch(...request)
+        link = response.headers.get('link')
+        return response
+      }
+      const { session } = (await ann.auth.getSession()).data
+      const headers = { Authorization: `Bearer ${session.access_token}` }
+      const paged = createClient(target.url, target.anon_key, { global: { fetch: fetched, headers } })
+      await ok(paged.from('todos').insert([{ title: 'one' }, { title: 'two' }]))
+      const page = paged.from('todos').select('title').eq('done', false).order('id').limit(1)
+      page.url.searchParams.set('after', '')
+      assert.deepEqual(await ok(page), [{ title: 'bread' }])
+      const next = new URL(link.match(/<(.*)>; rel="next"/)[1], page.url)
+      assert.deepEqual(await (await fetched(next, { headers: { apikey: target.anon_key, ...headers } })).json(), [{ title: 'one' }])
+      const lines = await fetch(`${target.url}/rest/v1/todos?select=title&done=is.false&order=id`, {
+        headers: { apikey: target.anon_key, ...headers, Accept: 'application/x-ndjson' },
+      })
+      assert.equal(await lines.text(), '{"title":"bread"}\n{"title":"one"}\n{"title":"two"}\n')
+      await ok(ann.from('todos').delete().in('title', ['one', 'two']))
+    })
+
     await t.test('functions', async () => {
       assert.equal(await ok(ann.rpc('open_todos')), 1)
       assert.equal(await ok(ann.rpc('open_todos', { at_least: 5 }, { get: true })), 0)

@@ -17,9 +17,9 @@ use crate::error::{self, NESTED};
 use crate::execute::session::Session;
 use crate::execute::{Outcome, Series, check};
 use crate::plan::nested::{insertion, relation};
-use crate::plan::write::WriteKind;
+use crate::plan::write::{Rows, WriteKind};
 use crate::plan::{Operation, Plan};
-use crate::request::preferences::Return;
+use crate::request::preferences::{Missing, Return};
 use crate::request::{ApiRequest, Payload};
 use crate::schema::relationship::Pairs;
 use crate::schema::{Cardinality, Junction, Name, Relationship, SchemaCache, Table};
@@ -196,23 +196,25 @@ impl<'a> Inserter<'a> {
         Ok(())
     }
 
-    /// Inserts rows of columns alone.
+    /// Inserts rows of columns alone; where a row lacks what another has, the column's default stands.
     async fn insert_own(&mut self, table: &Table, rows: &[Row], returning: Vec<String>) -> Result<Vec<Row>> {
-        let Some(first) = rows.first() else { return Ok(Vec::new()) };
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         self.statements += 1;
         if self.statements > MAX_STATEMENTS {
             return Err(NESTED.error(format!("one request inserts into {MAX_STATEMENTS} relations at most")));
         }
-        let keys: BTreeSet<&String> = first.keys().collect();
-        if rows.iter().any(|row| row.len() != keys.len() || row.keys().any(|key| !keys.contains(key))) {
-            return Err(error::body(format!("All object keys must match in '{}'", table.name.name)));
-        }
+        let keys: BTreeSet<&String> = rows.iter().flat_map(Row::keys).collect();
+        let differ = rows.iter().any(|row| row.len() != keys.len());
         let column = |key: &&String| {
             table.columns.get(*key).cloned().ok_or_else(|| error::missing::column(&table.name.name, key))
         };
         let columns = keys.iter().map(column).collect::<Result<_>>()?;
         let returns = !returning.is_empty();
-        let plan = insertion(self.session.request, table, rows::document(rows)?, columns, returning);
+        let defaults = differ || self.session.request.preferences.missing == Some(Missing::Default);
+        let rows_of = Rows { json: rows::document(rows)?, columns, defaults };
+        let plan = insertion(table, rows_of, returning);
         let outcome = self.series.step(&self.session.step(&plan)).await?;
         if usize::try_from(outcome.page) != Ok(rows.len()) {
             return Err(not_all(table));

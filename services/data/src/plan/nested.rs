@@ -11,8 +11,7 @@ use crate::error::{NESTED, NO_RELATIONSHIP, missing};
 use crate::media::MediaType;
 use crate::plan::negotiate::BodyFormat;
 use crate::request::ApiRequest;
-use crate::request::preferences::Missing;
-use crate::schema::{Cardinality, Column, Relationship, SchemaCache, Table};
+use crate::schema::{Cardinality, Relationship, SchemaCache, Table};
 
 /// The relation that `key` names in a row of `table`, as `relation` or `relation!hint`; `None` if it is a column.
 ///
@@ -61,17 +60,10 @@ pub(super) fn keys(request: &ApiRequest, table: &Table, cache: &SchemaCache) -> 
 }
 
 /// The insert of rows into one relation of several, which returns some columns as a list of objects.
-pub(crate) fn insertion(
-    request: &ApiRequest,
-    table: &Table,
-    json: Bytes,
-    columns: Vec<Column>,
-    returning: Vec<String>,
-) -> Plan {
+pub(crate) fn insertion(table: &Table, payload: Rows, returning: Vec<String>) -> Plan {
     let read = ReadPlan::of_written(table, &returning);
-    let defaults = request.preferences.missing == Some(Missing::Default);
     let insert = Insert {
-        payload: Rows { json, columns, defaults },
+        payload,
         conflict: None,
         conditions: Vec::new(),
         primary_key: table.primary_key.clone(),
