@@ -2,7 +2,7 @@
 CARGO ?= cargo
 export SQLX_OFFLINE ?= true
 
-.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh test-topology test-k8s openapi sqlx doc deny bench-mesh bench-control image
+.PHONY: up test test-full check fmt clippy test-rust test-clients test-mesh test-topology test-k8s openapi sqlx doc deny bench-mesh bench-control bench-data image
 
 ## start everything; PostgreSQL is installed first if the machine has none
 up: postgres
@@ -57,6 +57,11 @@ bench-mesh:
 bench-control:
 	$(CARGO) build --release --locked --bin meshbase --example proxies
 	bench/control $(BENCH)
+
+## measure the data service beside postrust, PocketBase and pgbench; PEERS is the folder of their configurations
+bench-data:
+	$(CARGO) build --release --locked
+	bench/data --binary target/release/meshbase --peers-dir $(PEERS) $(BENCH)
 
 ## the image of docker-compose.yml and deploy/k8s
 image:

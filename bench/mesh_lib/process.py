@@ -32,8 +32,16 @@ class Process:
             )
 
     def cpu_seconds(self) -> float:
-        """User and system time so far, of its children that still run too."""
+        """User and system time so far, of its children too."""
         return sum(_ticks(pid) for pid in self._pids()) / TICKS_PER_SECOND
+
+    def own_cpu_seconds(self) -> float:
+        """The same without its children."""
+        return _ticks(self.child.pid, of_children=False) / TICKS_PER_SECOND
+
+    def own_anonymous_mb(self) -> float:
+        """Memory that no file backs, without its children's."""
+        return _anonymous_kb(self.child.pid) * 1024 / 1e6
 
     def anonymous_mb(self) -> float:
         """Memory that no file backs, in megabytes of 10⁶ bytes."""
@@ -108,9 +116,10 @@ def _parent(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
-def _ticks(pid: int) -> int:
+def _ticks(pid: int, of_children: bool = True) -> int:
+    """User and system time, with that of children that ended."""
     fields = _stat(pid)
-    return int(fields[11]) + int(fields[12]) if fields else 0
+    return sum(map(int, fields[11 : 15 if of_children else 13])) if fields else 0
 
 
 def _anonymous_kb(pid: int) -> int:

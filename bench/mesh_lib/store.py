@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .process import Process, accepts, free_port
+from .process import Process, free_port
 
 
 def binaries() -> Path:
@@ -29,5 +29,6 @@ def start(folder: Path) -> tuple[Process, str]:
     server = [str(binaries() / "postgres"), "-D", str(data), "-p", str(port)]
     server += ["-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1"]
     process = Process([*drop, *server], folder / "store.log")
-    process.wait_for(lambda: accepts(port), "PostgreSQL")
+    is_ready = [str(binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    process.wait_for(lambda: subprocess.run(is_ready, check=False).returncode == 0, "PostgreSQL")
     return process, f"postgres://postgres@127.0.0.1:{port}/postgres"

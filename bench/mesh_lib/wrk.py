@@ -28,10 +28,13 @@ class Load:
     p99_ms: float
 
 
-def run(port: int, seconds: float, connections: int, folder: Path) -> Load:
-    """Loads a loopback port by one thread; fails on any answer but 2xx and 3xx, or a broken connection."""
+def run(port: int, seconds: float, connections: int, folder: Path, requests: str = "") -> Load:
+    """Loads a loopback port by one thread; fails on any answer but 2xx and 3xx, or a broken connection.
+
+    `requests` is Lua that says what to send; GET / without it.
+    """
     script = folder / "wrk-done.lua"
-    script.write_text(DONE % MARK)
+    script.write_text(requests + DONE % MARK)
     options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
     command = ["wrk", *options, f"http://127.0.0.1:{port}/"]
     said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

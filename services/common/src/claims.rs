@@ -4,12 +4,16 @@
 //! The claims are checked here, because their types matter: a textual `exp` once passed as "no expiry"
 //! (CVE-2026-25537, CVE-2026-54238).
 
+use std::sync::Arc;
+
 use base::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, Method};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderName, Method};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::project::Document;
@@ -26,7 +30,7 @@ pub struct Caller {
     /// The database role: `anon`, `authenticated`, `service_role` or one of the project's own.
     pub role: String,
     /// The claims of the verified token; empty for a caller without one.
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
     /// The token itself, for the settings that carry it and for calls on the caller's behalf.
     pub token: Option<Secret>,
 }
@@ -34,13 +38,13 @@ pub struct Caller {
 impl Caller {
     /// A caller without a token.
     pub fn anonymous() -> Caller {
-        Caller { role: "anon".to_owned(), claims: Claims::new(), token: None }
+        Caller { role: "anon".to_owned(), claims: Arc::default(), token: None }
     }
 
     /// The caller a verified token names; a token without a role is `anon`.
     pub fn of(token: &str, claims: Claims) -> Caller {
         let role = claims.get("role").and_then(Value::as_str).unwrap_or("anon").to_owned();
-        Caller { role, claims, token: Some(Secret::new(token)) }
+        Caller { role, claims: Arc::new(claims), token: Some(Secret::new(token)) }
     }
 
     /// The user's id, if the token is a user's.
@@ -226,38 +230,57 @@ pub fn session_settings(
     path: &str,
     headers: &HeaderMap,
 ) -> Vec<(&'static str, String)> {
-    let mut claims = caller.claims.clone();
-    claims.insert("role".to_owned(), Value::String(caller.role.clone()));
+    let claims = WithRole { claims: &caller.claims, role: &caller.role };
     vec![
         ("role", caller.role.clone()),
-        ("request.jwt.claims", Value::Object(claims).to_string()),
+        ("request.jwt.claims", json(&claims)),
         ("request.method", method.to_string()),
         ("request.path", path.to_owned()),
-        ("request.headers", headers_json(headers).to_string()),
+        ("request.headers", json(&Joined(headers))),
         ("request.cookies", cookies_json(headers).to_string()),
     ]
 }
 
-/// All headers but `Cookie` and our own; repeated ones joined as RFC 9110 §5.3 has it.
-fn headers_json(headers: &HeaderMap) -> Value {
-    let mut object = Map::new();
-    for (name, value) in headers {
-        let name = name.as_str();
-        if name == "cookie" || name.starts_with(base::header::PREFIX) {
-            continue;
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings and JSON values serialise")
+}
+
+/// Claims with the role that counts.
+struct WithRole<'a> {
+    claims: &'a Claims,
+    role: &'a str,
+}
+
+impl Serialize for WithRole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.claims.iter().filter(|(name, _)| *name != "role") {
+            map.serialize_entry(name, value)?;
         }
-        let text = String::from_utf8_lossy(value.as_bytes());
-        match object.get_mut(name) {
-            Some(Value::String(joined)) => {
-                joined.push_str(", ");
-                joined.push_str(&text);
-            }
-            _ => {
-                object.insert(name.to_owned(), Value::String(text.into_owned()));
-            }
-        }
+        map.serialize_entry("role", self.role)?;
+        map.end()
     }
-    Value::Object(object)
+}
+
+/// All headers but `Cookie` and our own; repeated ones joined as RFC 9110 §5.3 has it.
+struct Joined<'a>(&'a HeaderMap);
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let shown = |name: &&HeaderName| *name != COOKIE && !name.as_str().starts_with(base::header::PREFIX);
+        for name in self.0.keys().filter(shown) {
+            let mut values =
+                self.0.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+            let mut joined = values.next().unwrap_or_default();
+            for value in values {
+                joined += ", ";
+                joined += value;
+            }
+            map.serialize_entry(name.as_str(), &joined)?;
+        }
+        map.end()
+    }
 }
 
 fn cookies_json(headers: &HeaderMap) -> Value {

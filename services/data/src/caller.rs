@@ -34,7 +34,7 @@ pub(crate) async fn identify(
     let anonymous = settings.anon_role.as_deref();
     let Some(token) = bearer(headers).or_else(|| bare_scheme(headers)) else {
         let role = anonymous.ok_or_else(anonymous_refused)?;
-        return Ok(Caller { role: role.to_owned(), claims: Claims::new(), token: None });
+        return Ok(Caller { role: role.to_owned(), claims: Arc::default(), token: None });
     };
     if !project.keys.prove_callers() {
         return Err(NO_SECRET.error("Server lacks JWT secret"));
@@ -49,7 +49,7 @@ pub(crate) async fn identify(
     {
         return Err(rejected(&TokenError::Foreign, false));
     }
-    let ask = async |session| ended::ask(active.lease().await?, session).await;
+    let ask = async |session| Box::pin(async { ended::ask(active.lease().await?, session).await }).await;
     if let Some(revocations) = &data.revocations
         && revocations.is_ended(&project.reference, &claims, ask).await?
     {
@@ -57,7 +57,7 @@ pub(crate) async fn identify(
     }
     let named = role_claim.of(&claims).or_else(|| anonymous.map(str::to_owned));
     let role = named.ok_or_else(anonymous_refused)?;
-    Ok(Caller { role, claims: Claims::clone(&claims), token: Some(Secret::new(token)) })
+    Ok(Caller { role, claims, token: Some(Secret::new(token)) })
 }
 
 /// The claims of a token that is good now. What the project's keys say of it is found out once.
@@ -74,7 +74,7 @@ async fn proven(
     }
     let claims = Arc::new(prove(token, project)?);
     check_times(&claims, now, LEEWAY)?;
-    active.prove(token, claims.clone()).await;
+    Box::pin(active.prove(token, claims.clone())).await;
     Ok(claims)
 }
 

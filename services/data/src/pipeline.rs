@@ -98,13 +98,13 @@ async fn run(visit: &Visit<'_>, session: Session<'_>, plan: Plan) -> Result<(Pla
     let frame = session.frame(&plan);
     if plan.is_export() {
         let export = session.export(&plan);
-        let (outcome, rest) = export::run(visit.lease().await?, frame, export).await?;
+        let (outcome, rest) = Box::pin(export::run(visit.lease().await?, frame, export)).await?;
         return Ok((plan, outcome, rest));
     }
     if plan.is_nested() {
         let mut series = Series::new(visit.lease().await?, frame);
-        let done = perform(&mut series, session, plan).await;
-        let (plan, outcome) = series.end(done).await?;
+        let done = Box::pin(perform(&mut series, session, plan)).await;
+        let (plan, outcome) = Box::pin(series.end(done)).await?;
         return Ok((plan, outcome, None));
     }
     let step = session.step(&plan);

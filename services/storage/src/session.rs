@@ -144,7 +144,11 @@ fn own_settings(operation: Operation) -> [(&'static str, String); 4] {
 
 fn service() -> Caller {
     let role = "service_role".to_owned();
-    Caller { claims: [("role".to_owned(), role.clone().into())].into_iter().collect(), role, token: None }
+    Caller {
+        claims: Arc::new([("role".to_owned(), role.clone().into())].into_iter().collect()),
+        role,
+        token: None,
+    }
 }
 
 /// A good token may name a role that does not exist here, or that is not for API callers.

@@ -6,6 +6,7 @@ mod document;
 mod embed;
 mod export;
 mod functions;
+mod matrix;
 mod media;
 mod nested;
 mod options;

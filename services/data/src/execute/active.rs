@@ -86,6 +86,11 @@ impl Actives {
         {
             return Ok(active);
         }
+        // what happens once is kept out of the future of every request, which is moved more often than it is polled
+        Box::pin(self.open(document)).await
+    }
+
+    async fn open(&self, document: &Document) -> Result<Arc<Active>> {
         let settings = document.settings::<Settings>()?;
         let endpoint = document.database.as_ref().ok_or_else(|| internal("the project has no database"))?;
         let fresh = async {
@@ -133,7 +138,7 @@ impl Actives {
         }
         // a load that is under way may have looked before the name was made
         let begun = active.generation.load(Ordering::Relaxed);
-        active.newer_than(begun).await.map(Some)
+        Box::pin(active.newer_than(begun)).await.map(Some)
     }
 
     /// Closes what nobody uses, for as long as the process lives.
@@ -220,7 +225,7 @@ impl Active {
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>> {
         match self.snapshot.load_full() {
             Some(snapshot) => Ok(snapshot),
-            None => self.newer_than(0).await,
+            None => Box::pin(self.newer_than(0)).await,
         }
     }
 
@@ -263,7 +268,7 @@ impl Active {
     pub(crate) async fn lease(&self) -> Result<Lease> {
         match self.pool.get().await {
             Ok(loan) => Ok(Lease::new(loan)),
-            Err(PoolError::Backend(error)) if is_asleep(&error) => self.wake().await,
+            Err(PoolError::Backend(error)) if is_asleep(&error) => Box::pin(self.wake()).await,
             Err(error) => Err(self.no_connection(error)),
         }
     }

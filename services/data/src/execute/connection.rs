@@ -69,7 +69,8 @@ impl managed::Manager for Manager {
     type Error = Error;
 
     async fn create(&self) -> Result<Connection, Error> {
-        let (client, driver) = self.tls.connect(&self.config, Spawn).await?;
+        // in a box: most loans are of connections that are there
+        let (client, driver) = Box::pin(self.tls.connect(&self.config, Spawn)).await?;
         Ok(Connection { client, prepared: Prepared::default(), tls: self.tls.clone(), driver })
     }
 

@@ -64,8 +64,9 @@ pub(crate) async fn run(mut lease: Lease, frame: Frame, export: Export) -> Resul
 impl Export {
     async fn begin(&self, lease: &mut Lease, frame: Frame) -> Result<(Outcome, Option<Lines>)> {
         let Export { step, total, is_csv, range } = self;
+        let settings = step.prepared_settings(lease).await?;
         let client = &lease.connection().client;
-        let mut steps = step.beginning(client, frame.begin);
+        let mut steps = step.beginning(client, settings, frame.begin);
         let begun = steps.len();
         steps.extend(total.iter().map(|total| query(client, total, None)));
         steps.extend(step.estimate.iter().map(|(estimate, _)| query(client, estimate, None)));

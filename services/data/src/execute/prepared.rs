@@ -17,6 +17,8 @@ pub(crate) struct Prepared {
     generation: u64,
     entries: HashMap<String, Entry>,
     uses: u64,
+    /// Statements that set settings, by how many values they have: they depend on no schema and no role.
+    settings: HashMap<usize, Statement>,
 }
 
 struct Entry {
@@ -53,6 +55,18 @@ impl Prepared {
                 self.entries.insert(key(role, sql), Entry { statement: None, used_at });
                 Lookup::First
             }
+        }
+    }
+
+    /// The statement that binds so many values as settings.
+    pub(crate) fn settings(&self, values: usize) -> Option<Statement> {
+        self.settings.get(&values).cloned()
+    }
+
+    /// Keeps such a statement.
+    pub(crate) fn keep_settings(&mut self, values: usize, statement: Statement) {
+        if self.settings.len() < MAX {
+            self.settings.insert(values, statement);
         }
     }
 

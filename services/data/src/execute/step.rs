@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::Outcome;
 use super::check::Check;
+use super::connection::Connection;
 use super::lease::Lease;
 use super::prepared::Lookup;
 use crate::error::database::failed;
@@ -53,10 +54,11 @@ impl Step {
         begin: &'static str,
         end: Option<&'static str>,
     ) -> Result<Outcome> {
+        let settings = self.prepared_settings(lease).await?;
         let (rows, estimate) = match self.statement(lease) {
-            Lookup::Again => self.prepare_and_query(lease, begin).await?,
-            Lookup::First => self.query(lease, None, begin, end).await?,
-            Lookup::Ready(statement) => self.query(lease, Some(statement), begin, end).await?,
+            Lookup::Again => Box::pin(self.prepare_and_query(lease, settings, begin)).await?,
+            Lookup::First => self.query(lease, settings, None, begin, end).await?,
+            Lookup::Ready(statement) => self.query(lease, settings, Some(statement), begin, end).await?,
         };
         let outcome = if self.explains { Outcome::of_plan(&rows)? } else { Outcome::of(&rows)? };
         for check in &self.checks {
@@ -77,16 +79,29 @@ impl Step {
         lease.connection().prepared.look_up(self.generation, &self.role, self.main.text())
     }
 
+    /// The statement that sets everything, which only the number of settings tells from others: worth preparing at once.
+    pub(crate) async fn prepared_settings(&self, lease: &mut Lease) -> Result<Statement> {
+        let Connection { client, prepared, .. } = lease.connection();
+        if let Some(ready) = prepared.settings(self.settings.values().len()) {
+            return Ok(ready);
+        }
+        let statement = Box::pin(client.prepare_typed(self.settings.text(), &[])).await;
+        let statement = statement.map_err(|error| self.failed(error))?;
+        prepared.keep_settings(self.settings.values().len(), statement.clone());
+        Ok(statement)
+    }
+
     async fn query(
         &self,
         lease: &mut Lease,
+        settings: Statement,
         statement: Option<Statement>,
         begin: &'static str,
         end: Option<&'static str>,
     ) -> Result<(Vec<Row>, Vec<Row>)> {
         let was_prepared = statement.is_some();
         let client = &lease.connection().client;
-        let mut steps = self.beginning(client, begin);
+        let mut steps = self.beginning(client, settings, begin);
         let main = steps.len();
         steps.push(query(client, &self.main, statement));
         if let Some((estimate, _)) = &self.estimate {
@@ -117,10 +132,11 @@ impl Step {
     async fn prepare_and_query(
         &self,
         lease: &mut Lease,
+        settings: Statement,
         begin: &'static str,
     ) -> Result<(Vec<Row>, Vec<Row>)> {
         let client = &lease.connection().client;
-        let began = join_all(self.beginning(client, begin));
+        let began = join_all(self.beginning(client, settings, begin));
         let (began, statement) = join(began, client.prepare_typed(self.main.text(), &[])).await;
         for answer in began {
             answer.map_err(|error| self.failed(error))?;
@@ -137,8 +153,13 @@ impl Step {
     }
 
     /// Everything before the statement.
-    pub(crate) fn beginning<'a>(&'a self, client: &'a Client, begin: &'static str) -> Vec<Asked<'a>> {
-        let mut steps = vec![command(client, begin), query(client, &self.settings, None)];
+    pub(crate) fn beginning<'a>(
+        &'a self,
+        client: &'a Client,
+        settings: Statement,
+        begin: &'static str,
+    ) -> Vec<Asked<'a>> {
+        let mut steps = vec![command(client, begin), query(client, &self.settings, Some(settings))];
         if let Some(pre_request) = &self.pre_request {
             steps.push(query(client, pre_request, None));
         }

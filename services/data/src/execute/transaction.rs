@@ -60,7 +60,7 @@ pub(crate) async fn run(mut lease: Lease, frame: Frame, step: &Step) -> Result<O
         }
     }
     if !lease.is_finished() {
-        roll_back(&mut lease).await;
+        Box::pin(roll_back(&mut lease)).await;
     }
     done
 }

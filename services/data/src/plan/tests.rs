@@ -139,12 +139,21 @@ pub(crate) fn cache() -> SchemaCache {
 }
 
 pub(crate) fn request(method: Method, uri: &str, prefer: &str, body: &str) -> Result<ApiRequest> {
-    let request = http::Request::builder()
-        .method(method)
-        .uri(uri.replace('>', "%3E"))
-        .header("prefer", prefer)
-        .body(())
-        .expect("the tests' requests are requests");
+    request_with(method, uri, &[("prefer", prefer.to_owned())], body)
+}
+
+/// A request with any headers; one whose headers no request could have is bad input.
+pub(crate) fn request_with(
+    method: Method,
+    uri: &str,
+    headers: &[(&str, String)],
+    body: &str,
+) -> Result<ApiRequest> {
+    let mut request = http::Request::builder().method(method).uri(uri.replace('>', "%3E"));
+    for (name, value) in headers {
+        request = request.header(*name, value.as_bytes());
+    }
+    let request = request.body(()).map_err(crate::error::envelope::internal)?;
     request::parse(&mut request.into_parts().0, Bytes::from(body.to_owned()), &Settings::default())
 }
 
