@@ -96,21 +96,33 @@ class Field:
         """The database's URL for another login."""
         return self.url.replace("postgres@", f"{user}@", 1)
 
-    def start(self, name: str, command: list[str], port: int, environment: dict[str, str] | None = None) -> Process:
-        """Starts a server and waits until it listens."""
+    def start(
+        self,
+        name: str,
+        command: list[str],
+        port: int,
+        environment: dict[str, str] | None = None,
+        running: ExitStack | None = None,
+    ) -> Process:
+        """Starts a server and waits until it listens; it ends with `running`, or with everything else."""
         process = Process(command, self.folder / f"{name}.log", environment)
-        self._running.callback(process.stop)
+        (running or self._running).callback(process.stop)
         process.wait_for(lambda: accepts(port), name, 60)
         return process
 
     @cached_property
     def ours(self) -> Contender:
         """The data service by itself, in the place of PostgREST."""
-        port, file = free_port(), self.folder / "meshbase.conf"
+        return self.fresh(self._running)
+
+    def fresh(self, running: ExitStack) -> Contender:
+        """One more of them, which ends with `running`."""
+        port = free_port()
+        file = self.folder / f"meshbase-{port}.conf"
         pool = self.given.connections
         file.write_text(CONFIG.format(uri=self.login("authenticator"), pool=pool, secret=SECRET, port=port))
         command = [str(self.given.binary.resolve()), "data", "--config", str(file)]
-        return Contender("meshbase data", port, self.start("meshbase", command, port))
+        return Contender("meshbase data", port, self.start("meshbase", command, port, running=running))
 
     @cached_property
     def whole(self) -> Contender:

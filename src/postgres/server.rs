@@ -135,6 +135,11 @@ impl Server {
         self.pid.as_raw_nonzero().get()
     }
 
+    /// Its end, as soon as it comes.
+    pub fn exit(&self) -> watch::Receiver<Option<ExitStatus>> {
+        self.exited.clone()
+    }
+
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
         self.exited.borrow().is_none()

@@ -9,6 +9,7 @@ use base::error::OrInternal;
 use base::{Random, Result};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::migrate::{self, Target};
 use crate::postgres::{Server, Spec};
@@ -21,6 +22,8 @@ const DEFAULT_SERVER: &str = "default";
 const PLATFORM_PORT: u16 = 1;
 /// How often idle servers are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(30);
+/// How long to wait after a start that failed.
+const START_AGAIN: Duration = Duration::from_secs(1);
 /// How long the question who is connected may take.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 
@@ -52,12 +55,13 @@ pub struct Servers {
     embedded: Embedded,
     random: Random,
     slots: Arc<std::sync::Mutex<HashMap<String, Slot>>>,
+    stopping: CancellationToken,
 }
 
 impl Servers {
     /// None is started yet.
     pub fn new(embedded: Embedded, random: Random) -> Servers {
-        Servers { embedded, random, slots: Arc::default() }
+        Servers { embedded, random, slots: Arc::default(), stopping: CancellationToken::new() }
     }
 
     /// The running server `name` with our newest schemas; started if it is not running.
@@ -93,11 +97,32 @@ impl Servers {
         migrate::run(target, &mut migrate::connect(server.admin()).await?).await?;
         let server = Arc::new(server);
         *running = Some(server.clone());
+        if name == PLATFORM_SERVER {
+            self.keep(&server);
+        }
         Ok(server)
+    }
+
+    /// Starts the platform's own server again when it ends by itself: nobody wakes it, as requests wake a project's.
+    fn keep(&self, server: &Server) {
+        let (mut exit, servers) = (server.exit(), self.clone());
+        tokio::spawn(async move {
+            let ended = async {
+                let _ = exit.wait_for(Option::is_some).await;
+                tracing::error!("the platform's PostgreSQL ended, and is started again");
+                // a start that succeeds has a keeper of its own
+                while let Err(error) = servers.ensure(PLATFORM_SERVER).await {
+                    tracing::error!(error = %base::error::chain(&error), "the platform's PostgreSQL does not start");
+                    tokio::time::sleep(START_AGAIN).await;
+                }
+            };
+            tokio::select! { () = servers.stopping.cancelled() => {}, () = ended => {} }
+        });
     }
 
     /// Stops every server and waits for them.
     pub async fn stop(&self) {
+        self.stopping.cancel();
         let stops = self.all().into_iter().map(async |(_, slot)| {
             if let Some(server) = slot.lock().await.take() {
                 server.stop().await;

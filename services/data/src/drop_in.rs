@@ -26,6 +26,9 @@ use crate::{Data, serve};
 use options::Options;
 pub use options::Place;
 
+/// Largest request body, in bytes. The original has no limit.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
 /// A variable that sets the option `db-uri` is `PGRST_DB_URI`.
 const PREFIX: &str = "PGRST_";
 /// Those that set `app.settings.NAME`.
@@ -86,8 +89,7 @@ impl DropIn {
             tasks,
         };
         let projects = Projects::fixed(document.clone());
-        let data =
-            Data::new(projects.clone(), options.budget, crate::Config::default().max_body_bytes, None, &deps);
+        let data = Data::new(projects.clone(), options.budget, MAX_BODY_BYTES, None, &deps);
         let place = match self.listen {
             Some(address) => Place::Tcp(address.ip().to_string(), address.port()),
             None => options.place,

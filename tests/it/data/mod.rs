@@ -5,6 +5,7 @@ mod batch;
 mod document;
 mod embed;
 mod export;
+mod faults;
 mod functions;
 mod matrix;
 mod media;
