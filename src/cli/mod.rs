@@ -199,15 +199,21 @@ pub async fn run(command: Command) -> Result<ExitCode> {
 impl Command {
     /// Threads that carry requests; the machine's cores if nothing else is said.
     ///
-    /// A proxy beside a program takes one: what it saves its neighbour is worth more than what it could carry.
+    /// The data service takes half of the cores: the database that it keeps busy is often beside it, and a request that
+    /// moves between cores costs more. A proxy beside a program takes one: what it saves its neighbour is worth more than what it could carry.
     ///
     /// Errors: the configuration that says it cannot be read.
     pub fn workers(&self) -> Result<Option<usize>> {
         match self {
             Command::Sidecar(sidecar) => sidecar.workers().map(Some),
+            Command::Data { .. } => Ok(Some(half_of_the_cores())),
             _ => Ok(None),
         }
     }
+}
+
+fn half_of_the_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 fn write_openapi(out: &std::path::Path) -> Result<()> {

@@ -31,6 +31,8 @@ use crate::visit::Visit;
 use document::Part;
 use reference::Results;
 
+/// All answers of a batch together, in bytes: they are in memory at once.
+const MAX_ANSWERS: usize = 32 * 1024 * 1024;
 /// The media type that a batch has in any case.
 const BATCH_TYPE: &str = "application/vnd.meshbase.batch+json";
 
@@ -139,6 +141,8 @@ struct Answer {
     status: u16,
     headers: BTreeMap<String, String>,
     body: Option<Box<RawValue>>,
+    #[serde(skip)]
+    is_json: bool,
 }
 
 async fn all(
@@ -150,6 +154,7 @@ async fn all(
 ) -> Result<Answers, Failure> {
     let mut results = Results::default();
     let mut responses = Vec::new();
+    let mut size = 0;
     for (index, part) in batch.iter().enumerate() {
         let answered =
             one(visit, series, snapshot, part.request(parts, &mut results, visit.data.max_body_bytes));
@@ -160,7 +165,12 @@ async fn all(
         let answer =
             Answer::of(part.id.clone(), response).await.map_err(|error| named(error, part, index))?;
         if let Some(id) = &part.id {
-            results.add(id, answer.body.as_deref().filter(|body| !body.get().starts_with('"')));
+            results.add(id, answer.body.as_deref().filter(|_| answer.is_json));
+        }
+        size += answer.body.as_ref().map_or(0, |body| body.get().len());
+        if size > MAX_ANSWERS {
+            let error = BATCH.error(format!("the answers of a batch have {MAX_ANSWERS} bytes at most"));
+            return Err(named(error, part, index).into());
         }
         responses.push(answer);
     }
@@ -198,6 +208,7 @@ impl Answer {
             status: parts.status.as_u16(),
             headers: headers.collect(),
             body: raw(body, is_json)?,
+            is_json,
         })
     }
 }

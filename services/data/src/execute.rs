@@ -16,7 +16,7 @@ pub(crate) mod session;
 pub(crate) mod step;
 pub(crate) mod tls;
 pub(crate) mod transaction;
-pub(crate) mod value;
+pub(crate) mod wire;
 
 pub(crate) use active::{Active, Actives};
 pub(crate) use export::Export;

@@ -83,7 +83,7 @@ impl MediaType {
             "application/json" => MediaType::Json,
             "application/geo+json" => MediaType::GeoJson,
             "text/csv" => MediaType::Csv,
-            "application/x-ndjson" | "application/ndjson" => MediaType::Lines,
+            "application/x-ndjson" => MediaType::Lines,
             "text/plain" => MediaType::Text,
             "text/xml" => MediaType::Xml,
             "application/octet-stream" => MediaType::OctetStream,

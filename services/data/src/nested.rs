@@ -47,21 +47,25 @@ pub(crate) async fn insert(
         Some(Return::Representation | Return::HeadersOnly) => table.primary_key.clone(),
         Some(Return::Minimal) | None => Vec::new(),
     };
-    let mut inserter = Inserter { series, session, statements: 0 };
-    let inserted = inserter.insert(table, rows, key, 0).await?;
+    let mut inserter = Inserter { series, session, statements: 0, rows: 0, set: (None, None) };
+    let mut inserted = inserter.insert(table, rows, key, 0).await?;
+    for row in &mut inserted {
+        row.retain(|column, _| table.primary_key.contains(column));
+    }
     let keys = rows::document(&inserted)?;
     if request.preferences.wants_representation() {
         if let WriteKind::Nested(again) = &mut write.kind {
             again.json = keys;
         }
-        let outcome = inserter.series.step(&session.step(&plan)).await?;
+        let outcome = inserter.series.next(&session.step(&plan)).await?;
         return Ok((plan, outcome));
     }
     let location = match (&inserted[..], request.preferences.returns) {
         ([one], Some(Return::HeadersOnly)) if !one.is_empty() => Some(rows::texts(one)?),
         _ => None,
     };
-    let outcome = Outcome { page, location, ..Outcome::default() };
+    let (headers, status) = inserter.set;
+    let outcome = Outcome { page, location, headers, status, ..Outcome::default() };
     for check in check::of(request, &plan) {
         check.verify(&outcome)?;
     }
@@ -85,6 +89,9 @@ struct Inserter<'a> {
     series: &'a mut Series,
     session: Session<'a>,
     statements: usize,
+    rows: usize,
+    /// Headers and status that functions set on the way.
+    set: (Option<String>, Option<String>),
 }
 
 /// Rows of a relation that belong to rows of another: each with the place of the row that it belongs to.
@@ -205,6 +212,10 @@ impl<'a> Inserter<'a> {
         if self.statements > MAX_STATEMENTS {
             return Err(NESTED.error(format!("one request inserts into {MAX_STATEMENTS} relations at most")));
         }
+        self.rows += rows.len();
+        if self.rows > rows::MAX_ROWS {
+            return Err(rows::too_many());
+        }
         let keys: BTreeSet<&String> = rows.iter().flat_map(Row::keys).collect();
         let differ = rows.iter().any(|row| row.len() != keys.len());
         let column = |key: &&String| {
@@ -215,7 +226,13 @@ impl<'a> Inserter<'a> {
         let defaults = differ || self.session.request.preferences.missing == Some(Missing::Default);
         let rows_of = Rows { json: rows::document(rows)?, columns, defaults };
         let plan = insertion(table, rows_of, returning);
-        let outcome = self.series.step(&self.session.step(&plan)).await?;
+        let step = self.session.step(&plan);
+        // one request has one beginning: its settings, and the function that runs before
+        let outcome = match self.statements {
+            1 => self.series.step(&step).await?,
+            _ => self.series.next(&step).await?,
+        };
+        self.set = (outcome.headers, outcome.status);
         if usize::try_from(outcome.page) != Ok(rows.len()) {
             return Err(not_all(table));
         }
@@ -267,12 +284,16 @@ fn tie<'p>(
     referred: &Row,
 ) -> Result<()> {
     for (own, theirs) in pairs {
-        if row.contains_key(own) {
-            return Err(error::body(format!("'{own}' is given, and follows from a relation too")));
-        }
         let value =
             referred.get(theirs).ok_or_else(|| error::envelope::internal("a key was not returned"))?;
-        row.insert(own.clone(), value.clone());
+        // keys may share a column, and then agree on it
+        match row.get(own) {
+            Some(given) if given.get() != value.get() => {
+                return Err(error::body(format!("'{own}' is given, and another follows from a relation")));
+            }
+            Some(_) => {}
+            None => drop(row.insert(own.clone(), value.clone())),
+        }
     }
     Ok(())
 }

@@ -20,6 +20,11 @@ const SCHEMA: &str = r#"
     create function public.teapot() returns text language sql as $$
         select set_config('response.status', '202', true)
             || set_config('response.headers', '[{"x-tea": "green"}]', true) $$;
+    create function public.remember(text text) returns text language sql stable
+        as $$ select set_config('app.remembered', text, true) $$;
+    create function public.remembered() returns text language sql stable
+        as $$ select coalesce(current_setting('app.remembered', true), '') $$;
+    create function public.zone() returns text language sql stable as $$ select current_setting('timezone') $$;
     create function public.add_list(name text) returns int language sql
         as 'insert into public.lists (name) values (name) returning id';
 "#;
@@ -63,6 +68,9 @@ fn later_requests_refer_to_results_of_earlier_ones() {
                     "body": {"name": {"$result": "items[0].what"}}},
                 {"method": "DELETE", "path": "/items?list_id=eq.{{list[1].id}}", "headers": {"prefer": "count=exact"}},
                 {"method": "HEAD", "path": "/items", "headers": {"prefer": "count=exact"}},
+                {"id": "name", "path": "/rpc/zone"},
+                {"method": "POST", "path": "/lists?select=name", "headers": {"prefer": WHOLE},
+                    "body": {"name": {"$result": "name"}}},
             ]),
         )
         .await;
@@ -85,6 +93,7 @@ fn later_requests_refer_to_results_of_earlier_ones() {
             (&json!(204), &json!("*/1"))
         );
         assert_eq!((at(&answers, "/7/headers/content-range"), body(7)), (&json!("0-0/1"), &Value::Null));
+        assert_eq!(at(body(9), "/0/name"), body(8));
     });
 }
 
@@ -155,6 +164,45 @@ fn a_request_leaves_nothing_to_the_next() {
         );
         assert_eq!((at(&answers, "/5/status"), at(&answers, "/5/headers").get("x-tea")), (&json!(200), None));
         assert_eq!((at(&answers, "/6/status"), at(&answers, "/7/status")), (&json!(201), &json!(201)));
+    });
+}
+
+#[test]
+fn what_a_request_sets_holds_for_it_alone() {
+    run(async {
+        let (_app, service) = lists().await;
+        let set = json!({"path": "/rpc/remember?text=x"});
+        let zoned = json!({"path": "/rpc/zone", "headers": {"prefer": "timezone=Asia/Tokyo"}});
+        let plain = json!({"path": "/rpc/zone"});
+
+        let answers = answers(&service, json!([set, {"path": "/rpc/remembered"}, zoned, plain])).await;
+
+        assert_eq!(at(&answers, "/1/body"), &json!(""));
+        assert_eq!(at(&answers, "/2/body"), &json!("Asia/Tokyo"));
+        assert_ne!(at(&answers, "/3/body"), &json!("Asia/Tokyo"));
+    });
+}
+
+#[test]
+fn what_is_deep_or_large_is_refused_at_once() {
+    run(async {
+        let (app, service) = lists().await;
+        app.sql(
+            "create function public.large() returns text language sql as $$ select repeat('x', 20000000) $$",
+        )
+        .await;
+        let deep = format!(
+            r#"{{"requests":[{{"path":"/lists"}},{{"method":"POST","path":"/lists","body":{}{{"$result":"a[0]"}}{}}}]}}"#,
+            "[".repeat(50_000),
+            "]".repeat(50_000)
+        );
+        let call = service.post(&rest("batch")).header("content-type", "application/json").body(deep);
+        assert_refused(&call.send().await, 400, "PGRST102");
+        let long = json!([{"path": format!("/lists?a={}{}", "{".repeat(100_000), "}}")}]);
+        assert_refused(&batch(&service, long).await, 400, "MB100");
+        let large = json!({"path": "/rpc/large"});
+        assert_refused(&batch(&service, json!([large, large])).await, 400, "MB100");
+        assert_eq!(batch(&service, json!([{"path": "/lists"}])).await.status, 200);
     });
 }
 

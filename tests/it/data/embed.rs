@@ -178,6 +178,12 @@ fn conditions_of_several_relations_stand_side_by_side() {
                 counted.header("content-range")
             );
         }
+        let asked = |relation: &str| format!("or=({})", vec![format!("{relation}.id.gt.0"); 50].join(","));
+        let (down, up) = (asked("books"), asked("publishers"));
+        let product = format!(
+            "publishers?select=id,books(id,publishers(id,books(id)))&{down}&books.{up}&books.publishers.{down}"
+        );
+        assert_refused(&service.get(&rest(&product)).send().await, 400, "PGRST100");
         assert_refused(
             &service.get(&rest("books?or=(tags.name.eq.red,id.eq.1)")).send().await,
             400,

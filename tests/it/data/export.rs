@@ -118,6 +118,25 @@ fn functions_and_writes_give_lines_too() {
 }
 
 #[test]
+fn an_estimate_is_no_range_and_a_limit_is_kept() {
+    run(async {
+        let (app, service) = app().await;
+        app.sql("create table public.unknown as select n as id from generate_series(1, 40000) n").await;
+        for count in ["planned", "estimated"] {
+            let path = "unknown?offset=20000";
+            let reply = get(&service, path, LINES).header("prefer", &format!("count={count}")).send().await;
+            assert!(reply.status.is_success(), "{}", reply.text());
+            assert_eq!(reply.text().lines().count(), 20_000);
+        }
+        let prefer = "handling=strict, max-affected=1";
+        let many = get(&service, "rpc/numbers?most=3", CSV).header("prefer", prefer).send().await;
+        assert_refused(&many, 400, "PGRST124");
+        let counted = get(&service, "rpc/numbers?most=3", LINES).header("prefer", "count=exact").send().await;
+        assert_part(&counted, 200, "0-2/3");
+    });
+}
+
+#[test]
 fn rows_of_others_are_not_among_them() {
     run(async {
         let (app, service) = app().await;

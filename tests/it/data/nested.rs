@@ -126,6 +126,39 @@ fn many_rows_keep_their_own_relatives_and_no_digit_is_lost() {
 }
 
 #[test]
+fn keys_that_share_a_column_agree_on_it() {
+    run(async {
+        let app = App::with(
+            "create table public.orders (tenant int, no int, primary key (tenant, no));
+             create table public.products (tenant int, sku text, primary key (tenant, sku));
+             create table public.lines (tenant int, no int, sku text, amount int, primary key (tenant, no, sku),
+                 foreign key (tenant, no) references public.orders, foreign key (tenant, sku) references public.products);",
+        )
+        .await;
+        let service = app.service();
+        let order = |tenant: i32| json!({"tenant": 1, "no": 5, "lines": [{"amount": 2, "products": {"tenant": tenant, "sku": "a"}}]});
+
+        assert_refused(&insert(&service, "orders", "", order(2)).await, 400, "PGRST102");
+        insert(&service, "orders", "", order(1)).await.expect(201);
+        let lines = read(&service, "lines").await;
+        assert_eq!(lines, json!([{"tenant": 1, "no": 5, "sku": "a", "amount": 2}]));
+    });
+}
+
+#[test]
+fn rows_are_bounded() {
+    run(async {
+        let (_app, service) = library().await;
+        let many = json!({"title": "t", "chapters": vec![json!({}); 10_001]});
+        assert_refused(&insert(&service, "books", "", many).await, 400, "MB101");
+        let together: Vec<Value> =
+            (0..6000).map(|n| json!({"title": "t", "chapters": [{"no": n, "title": "c"}]})).collect();
+        assert_refused(&insert(&service, "books", "", json!(together)).await, 400, "MB101");
+        assert_eq!(read(&service, "books?select=id").await, json!([]));
+    });
+}
+
+#[test]
 fn nothing_is_inserted_if_anything_fails() {
     run(async {
         let (_app, service) = library().await;

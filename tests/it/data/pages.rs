@@ -17,6 +17,7 @@ const SCHEMA: &str = "
     create table public.pairs (a int, b int, primary key (a, b));
     insert into public.pairs select a, b from generate_series(1, 4) a, generate_series(1, 4) b;
     create table public.keyless (a int);
+    create view public.seen as select * from public.items;
     create function public.all_items() returns setof public.items language sql stable as 'select * from public.items';
 ";
 
@@ -128,6 +129,12 @@ fn a_page_knows_its_neighbours_and_shows_nothing_more_than_any_answer() {
             .await;
         assert_eq!(spread.json(), json!([{"id": 5, "list": "list 3"}, {"id": 6, "list": "list 1"}]));
         assert_eq!(spread.header("link"), "");
+        let csv = get(&service, "items?select=id,rank&order=id&limit=2&after=")
+            .header("accept", "text/csv")
+            .send()
+            .await;
+        assert_eq!(csv.text(), "id,rank\n1,1\n2,2");
+        assert!(linked(&csv, "next", "items").is_some());
         let whole = get(&service, "items?id=eq.1&after=").send().await.expect(200).json();
         assert_eq!(
             at(&whole, "/0").as_object().map(|row| row.keys().map(String::as_str).collect::<Vec<_>>()),
@@ -169,6 +176,7 @@ fn what_has_no_places_has_no_cursors() {
             "items?distinct=rank&after=".to_owned(),
             "items?select=id,lists(name)&order=lists(name)&after=".to_owned(),
             "keyless?after=".to_owned(),
+            "seen?after=".to_owned(),
         ] {
             assert_refused(&get(&service, &path).send().await, 400, "MB102");
         }

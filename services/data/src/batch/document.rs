@@ -17,6 +17,8 @@ use crate::request::accept;
 
 /// Requests of one batch.
 const MAX_REQUESTS: usize = 100;
+/// Longest path of a request, in bytes.
+const MAX_PATH: usize = 16 * 1024;
 /// Longest name of a request.
 const MAX_NAME: usize = 64;
 /// The headers that a request of a batch has of its own.
@@ -58,6 +60,9 @@ pub(super) fn read(json: &[u8]) -> Result<Vec<Part>> {
         serde_json::from_slice(json).map_err(|why| error::body(format!("the body is no batch: {why}")))?;
     if batch.requests.is_empty() || batch.requests.len() > MAX_REQUESTS {
         return Err(BATCH.error(format!("a batch has 1 to {MAX_REQUESTS} requests")));
+    }
+    if batch.requests.iter().any(|part| part.path.len() > MAX_PATH) {
+        return Err(BATCH.error(format!("a path has {MAX_PATH} bytes at most; a longer query is a QUERY")));
     }
     let mut names = BTreeSet::new();
     for id in batch.requests.iter().filter_map(|part| part.id.as_deref()) {
@@ -126,7 +131,8 @@ impl Part {
     fn headers(&self, of: &HeaderMap) -> Result<HeaderMap> {
         let mut headers = of.clone();
         headers.remove(CONTENT_LENGTH);
-        for name in OWN_HEADERS {
+        // profiles of the whole hold where a request names none
+        for name in OWN_HEADERS.into_iter().take(4) {
             headers.remove(name);
         }
         for (name, value) in &self.headers {

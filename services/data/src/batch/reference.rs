@@ -1,8 +1,8 @@
 //! References to the results of earlier requests: `name`, then `.key`, `[3]` or `[*]` as often as needed.
 //!
 //! In a body `{"$result": "list[0].id"}` stands for the value; in a path `{{list[0].id}}` does, if its braces are not
-//! encoded. What a program puts into an address it encodes, and texts in bodies are left alone: so no value of a user
-//! can become a reference.
+//! encoded. What a program puts into an address it encodes, and texts in bodies are left alone: so no text of a user
+//! becomes a reference. An object of a user with that one key would.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,12 +11,19 @@ use base::{Error, Result};
 use serde_json::value::RawValue;
 
 use crate::error::BATCH;
+use crate::request::body::depth;
 use crate::request::query::encode;
 
 /// Different references of one batch.
 const MAX_REFERENCES: usize = 200;
 /// Largest result that may be referred to, in bytes.
 const MAX_RESULT: usize = 1024 * 1024;
+/// Longest reference, in bytes.
+const MAX_LENGTH: usize = 256;
+/// Steps of one reference.
+const MAX_STEPS: usize = 8;
+/// Bytes that are looked through for the references of one batch.
+const MAX_WALKED: usize = 64 * 1024 * 1024;
 /// The key of an object that stands for a result.
 const KEY: &str = "$result";
 
@@ -26,6 +33,8 @@ pub(super) struct Results {
     /// `None` for a body that is no JSON, or too large.
     bodies: HashMap<String, Option<Box<RawValue>>>,
     found: HashMap<String, Box<RawValue>>,
+    /// Bytes that were looked through.
+    walked: usize,
 }
 
 /// One step into a document.
@@ -45,8 +54,12 @@ impl Results {
 
     /// A body with values in place of references, of at most `max` bytes.
     ///
-    /// Errors: MB100 for a reference to nothing, 413.
+    /// Errors: MB100 for a reference to nothing, PGRST102 for a body too deep, 413.
     pub(super) fn in_body(&mut self, body: &RawValue, max: usize) -> Result<String> {
+        // what is written level by level must not be deeper than any body may be
+        if depth::exceeds(body.get().as_bytes(), depth::MAX) {
+            return Err(crate::error::body("Empty or invalid json"));
+        }
         let mut out = String::with_capacity(body.get().len());
         self.write(body, max, &mut out)?;
         Ok(out)
@@ -83,16 +96,21 @@ impl Results {
 
     /// A path with values in place of references: encoded, and in quotes where parentheses make a list.
     ///
-    /// Errors: MB100 for a reference to nothing, and for a value that no filter could hold.
+    /// Errors: MB100 for a reference to nothing, for a value that no filter could hold, and for one inside quotes or braces,
+    /// where it could be more than one value.
     pub(super) fn in_path(&mut self, path: &str, max: usize) -> Result<String> {
         let mut out = String::with_capacity(path.len());
-        let mut rest = path;
+        let (mut rest, mut scope) = (path, Scope::default());
         while let Some((before, reference, after)) = next_reference(rest) {
             out.push_str(before);
-            let parameter = out.rsplit(['&', '?']).next().unwrap_or_default();
+            scope.pass(before);
             let value = self.find(reference)?;
-            let text = filter_text(value, is_list(parameter)).ok_or_else(|| unfit(reference))?;
-            out.push_str(&encode(&text).to_string());
+            let text = match scope {
+                Scope { quoted: false, braces: 0, parentheses: 0, .. } => scalar(value.get()),
+                Scope { quoted: false, braces: 0, .. } => list(value),
+                Scope { .. } => None,
+            };
+            out.push_str(&encode(&text.ok_or_else(|| unfit(reference))?).to_string());
             bounded(&out, max)?;
             rest = after;
         }
@@ -106,9 +124,20 @@ impl Results {
                 return Err(BATCH.error(format!("a batch has {MAX_REFERENCES} different references at most")));
             }
             let found = self.look_up(reference)?;
+            self.walked += self.cost(reference);
+            if self.walked > MAX_WALKED {
+                return Err(BATCH.error("the references of the batch look through too much"));
+            }
             self.found.insert(reference.to_owned(), found);
         }
         Ok(&self.found[reference])
+    }
+
+    /// How many bytes its steps look through at most.
+    fn cost(&self, reference: &str) -> usize {
+        let Some((name, steps)) = parse(reference) else { return 0 };
+        let size = self.bodies.get(name).and_then(Option::as_ref).map_or(0, |body| body.get().len());
+        size * (steps.len() + 1)
     }
 
     fn look_up(&self, reference: &str) -> Result<Box<RawValue>> {
@@ -165,28 +194,71 @@ fn one_reference(members: &BTreeMap<String, &RawValue>) -> Option<String> {
 /// The first reference: what is before, the reference, what is after. Braces that hold none are left alone, because
 /// arrays have them too.
 fn next_reference(path: &str) -> Option<(&str, &str, &str)> {
-    let mut from = 0;
-    while let Some(at) = path[from..].find("{{").map(|at| at + from) {
-        let (reference, after) = path[at + 2..].split_once("}}")?;
-        if parse(reference).is_some_and(|(_, steps)| !steps.is_empty()) {
-            return Some((&path[..at], reference, after));
+    for (at, _) in path.match_indices("{{") {
+        let inside = &path[at + 2..];
+        let near =
+            inside.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_LENGTH).unwrap_or(inside.len());
+        let Some(end) = inside[..near].find("}}") else { continue };
+        if parse(&inside[..end]).is_some_and(|(_, steps)| !steps.is_empty()) {
+            return Some((&path[..at], &inside[..end], &inside[end + 2..]));
         }
-        from = at + 1;
     }
     None
 }
 
-/// Whether what comes next stands in parentheses.
-fn is_list(parameter: &str) -> bool {
-    let text = percent_encoding::percent_decode_str(parameter).decode_utf8_lossy();
-    text.matches('(').count() > text.matches(')').count()
+/// Where a place in a path stands in its parameter.
+#[derive(Clone, Copy, Debug, Default)]
+struct Scope {
+    in_query: bool,
+    quoted: bool,
+    escaped: bool,
+    parentheses: usize,
+    braces: usize,
 }
 
-/// A value as a filter has it; a list only inside parentheses.
-fn filter_text(value: &RawValue, is_list: bool) -> Option<String> {
-    if !is_list {
-        return scalar(value.get());
+impl Scope {
+    /// Passes over some text, encoded or not.
+    fn pass(&mut self, text: &str) {
+        let mut rest = text.as_bytes();
+        while let [byte, after @ ..] = rest {
+            let (byte, encoded, after) = match (byte, after) {
+                (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                    (Some(high), Some(low)) => (high * 16 + low, true, after),
+                    _ => (b'%', false, &rest[1..]),
+                },
+                (byte, after) => (*byte, false, after),
+            };
+            rest = after;
+            match byte {
+                // what is encoded separates nothing
+                b'?' if !encoded && !self.in_query => *self = Scope { in_query: true, ..Scope::default() },
+                b'&' if !encoded => *self = Scope { in_query: self.in_query, ..Scope::default() },
+                _ => self.pass_byte(byte),
+            }
+        }
     }
+
+    fn pass_byte(&mut self, byte: u8) {
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' if self.quoted => self.escaped = true,
+            b'"' => self.quoted = !self.quoted,
+            _ if self.quoted => {}
+            b'(' => self.parentheses += 1,
+            b')' => self.parentheses = self.parentheses.saturating_sub(1),
+            b'{' | b'[' => self.braces += 1,
+            b'}' | b']' => self.braces = self.braces.saturating_sub(1),
+            _ => {}
+        }
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// Values as a list has them.
+fn list(value: &RawValue) -> Option<String> {
     let elements: Vec<&RawValue> = match value.get().starts_with('[') {
         true => serde_json::from_str(value.get()).ok()?,
         false => vec![value],
@@ -208,7 +280,9 @@ fn scalar(json: &str) -> Option<String> {
 
 fn unfit(reference: &str) -> Error {
     BATCH
-        .error(format!("'{reference}' is null or no single value, which a filter cannot hold"))
+        .error(format!(
+            "'{reference}' is null, no single value, or inside quotes or braces, which no filter can hold"
+        ))
         .with_hint("A list stands in parentheses, as in id=in.({{list[*].id}}).")
 }
 
@@ -217,6 +291,9 @@ fn parse(reference: &str) -> Option<(&str, Vec<Step<'_>>)> {
     let (name, mut rest) = reference.split_at(end);
     let mut steps = Vec::new();
     while !rest.is_empty() {
+        if steps.len() == MAX_STEPS || reference.len() > MAX_LENGTH {
+            return None;
+        }
         if let Some(key) = rest.strip_prefix('.') {
             let end = key.find(['.', '[']).unwrap_or(key.len());
             steps.push(Step::Key(&key[..end]).filled()?);
@@ -335,6 +412,23 @@ mod tests {
         for path in ["/t?id=eq.{{lists[*].id}}", "/t?id=eq.{{lists[0].tags}}"] {
             assert_eq!(results().in_path(path, 1000).unwrap_err().code.name(), "MB100", "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_deep_or_long_is_refused_and_costs_little() {
+        let deep =
+            format!("{}{}{}", "[".repeat(100_000), r#"{"$result":"lists[0].id"}"#, "]".repeat(100_000));
+        assert_eq!(results().in_body(&raw(&deep), usize::MAX).unwrap_err().code.name(), "PGRST102");
+        let braces = format!("/t?a={}{}", "{".repeat(100_000), "}}");
+        assert_eq!(results().in_path(&braces, usize::MAX).unwrap(), braces);
+        let steps = format!("lists{}", "[0]".repeat(MAX_STEPS + 1));
+        assert!(parse(&steps).is_none());
+        let mut results = Results::default();
+        results.add("large", Some(&raw(&format!("[\"{}\"]", "x".repeat(MAX_RESULT - 10)))));
+        let many: Vec<String> =
+            (0..100).map(|n| format!("{{\"$result\":\"large[0{}]\"}}", "0".repeat(n))).collect();
+        let error = results.in_body(&raw(&format!("[{}]", many.join(","))), usize::MAX).unwrap_err();
+        assert_eq!(error.code.name(), "MB100");
     }
 
     #[test]

@@ -4,11 +4,11 @@ use base::{Code, Error};
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio_postgres::error::DbError;
 
-use super::envelope::internal;
-use super::{CLIENT, RAISED_JSON, unavailable};
+use super::{CLIENT, QUERY, RAISED_JSON, unavailable};
 use crate::custom_headers::settable;
+use crate::execute::wire::Failure;
+use crate::execute::wire::failure::Reported;
 
 /// What PostgreSQL reported: the parts of an error that reach the client.
 #[derive(Debug)]
@@ -25,29 +25,28 @@ pub(crate) struct Report<'a> {
     pub(crate) in_function: bool,
 }
 
-impl<'a> From<&'a DbError> for Report<'a> {
-    fn from(error: &'a DbError) -> Report<'a> {
+impl<'a> From<&'a Reported> for Report<'a> {
+    fn from(error: &'a Reported) -> Report<'a> {
         Report {
-            code: error.code().code(),
-            message: error.message(),
-            detail: error.detail(),
-            hint: error.hint(),
-            in_function: error.where_().is_some_and(|context| context.contains("function ")),
+            code: &error.code,
+            message: &error.message,
+            detail: error.detail.as_deref(),
+            hint: error.hint.as_deref(),
+            in_function: error.context.as_ref().is_some_and(|context| context.contains("function ")),
         }
     }
 }
 
 /// The error for a failed statement. `authenticated` says that the caller is not the anonymous role.
-pub(crate) fn failed(error: tokio_postgres::Error, authenticated: bool) -> Error {
-    let Some(reported) = error.as_db_error() else {
-        return if error.is_closed() || error.to_string().starts_with("error communicating") {
-            unavailable(CLIENT, "Database client error. Retrying the connection.").caused_by(error)
-        } else {
-            internal(error)
-        };
+pub(crate) fn failed(failure: Failure, authenticated: bool) -> Error {
+    let answer = match &failure {
+        Failure::Database(reported) => reported_error(&Report::from(reported), authenticated),
+        Failure::TooManyValues => QUERY.error(failure.to_string()),
+        Failure::Connection(_) | Failure::Handshake(_) => {
+            unavailable(CLIENT, "Database client error. Retrying the connection.")
+        }
     };
-    let answer = reported_error(&Report::from(reported), authenticated);
-    answer.caused_by(error)
+    answer.caused_by(failure)
 }
 
 /// The error for what PostgreSQL reported.

@@ -28,6 +28,7 @@ use super::kept::Kept;
 use super::lease::Lease;
 use super::listener;
 use super::tls::Tls;
+use super::wire::Failure;
 use crate::error::envelope::internal;
 use crate::error::{CONNECTION, POOL_TIMEOUT, unavailable};
 use crate::schema::load::Catalog;
@@ -199,7 +200,7 @@ impl Active {
     /// Whether the database answers.
     pub(crate) async fn answers(&self) -> Result<()> {
         let mut lease = self.lease().await?;
-        lease.connection().client.batch_execute("").await.map_err(unreachable)?;
+        lease.connection().wire.ask().answers().await.map_err(unreachable)?;
         lease.finish();
         Ok(())
     }
@@ -285,7 +286,7 @@ impl Active {
         self.pool.get().await.map(Lease::new).map_err(|error| self.no_connection(error))
     }
 
-    fn no_connection(&self, error: PoolError<tokio_postgres::Error>) -> Error {
+    fn no_connection(&self, error: PoolError<Failure>) -> Error {
         let PoolError::Timeout(_) = error else { return unreachable(error) };
         self.counters.timed_out();
         unavailable(POOL_TIMEOUT, "Timed out acquiring connection from connection pool.").caused_by(error)

@@ -1,16 +1,18 @@
 //! Connections to one project's database, and their pool.
 
+use std::io;
 use std::time::Duration;
 
 use common::db::Budget;
 use common::project::Endpoint;
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Pool as ManagedPool, RecycleError, RecycleResult, Timeouts};
-use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Connection as Wire, Error, Socket};
+use tokio_postgres::{Config, NoTls};
 
-use super::prepared::Prepared;
-use super::tls::{Driver, Stream, Tls};
+use super::prepared::{Lookup, Prepared};
+use super::tls::Tls;
+use super::wire::stream::Stream;
+use super::wire::{Failure, Reading, Wire};
 
 /// How long a cancellation may take before the connection is closed all the same.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -22,24 +24,63 @@ pub(crate) type Loan = managed::Object<Manager>;
 
 /// One connection, with the statements that are prepared on it.
 pub(crate) struct Connection {
-    pub(crate) client: Client,
-    pub(crate) prepared: Prepared,
+    pub(crate) wire: Wire,
+    prepared: Prepared,
+    config: Config,
     tls: Tls,
-    driver: JoinHandle<()>,
 }
 
 impl Connection {
+    /// How to send a statement of a role.
+    pub(crate) fn reading(&mut self, generation: u64, role: &str, sql: &str) -> Reading {
+        let known = self.prepared.look_up(generation, role, sql);
+        for number in self.prepared.dropped() {
+            self.wire.forget(number);
+        }
+        match known {
+            Lookup::First => Reading::Once,
+            Lookup::Again => Reading::Kept(self.wire.number()),
+            Lookup::Ready(number) => Reading::Known(number),
+        }
+    }
+
+    /// What came of it.
+    pub(crate) fn was_read(&mut self, role: &str, sql: &str, reading: Reading, well: bool) {
+        match reading {
+            Reading::Kept(number) if well => self.prepared.keep(role, sql, number),
+            Reading::Kept(number) | Reading::Known(number) if !well => {
+                self.prepared.forget(role, sql, number)
+            }
+            _ => {}
+        }
+    }
+
+    /// How to send the statement that sets so many values, which only their number tells from others.
+    pub(crate) fn reading_of_settings(&mut self, values: usize) -> Reading {
+        match self.prepared.settings(values) {
+            Some(number) => Reading::Known(number),
+            None => Reading::Kept(self.wire.number()),
+        }
+    }
+
+    /// What came of it.
+    pub(crate) fn was_read_for_settings(&mut self, values: usize, reading: Reading, well: bool) {
+        match reading {
+            Reading::Kept(number) if well => self.prepared.keep_settings(values, number),
+            Reading::Kept(number) => self.wire.forget(number),
+            _ => {}
+        }
+    }
+
     /// Asks the server to give up what the connection is doing.
     ///
     /// Without it a statement that nobody waits for any more would run on in the server.
     pub(crate) async fn cancel(&self) {
-        let token = self.client.cancel_token();
-        let _ = tokio::time::timeout(CANCEL_TIMEOUT, self.tls.cancel(&token)).await;
-    }
-
-    /// Closes the connection at once, whatever it is doing.
-    pub(crate) fn close(self) {
-        self.driver.abort();
+        let cancelled = async {
+            let stream = Stream::connect(&self.config, self.tls.client()).await?;
+            self.wire.cancel().cancel_query_raw(stream, NoTls).await.map_err(Failure::Handshake)
+        };
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancelled).await;
     }
 }
 
@@ -49,33 +90,19 @@ pub(crate) struct Manager {
     tls: Tls,
 }
 
-struct Spawn;
-
-impl Driver for Spawn {
-    type Output = (Client, JoinHandle<()>);
-
-    fn drive<S: Stream>(self, client: Client, connection: Wire<Socket, S>) -> Self::Output {
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %base::error::chain(&error), "a database connection ended");
-            }
-        });
-        (client, driver)
-    }
-}
-
 impl managed::Manager for Manager {
     type Type = Connection;
-    type Error = Error;
+    type Error = Failure;
 
-    async fn create(&self) -> Result<Connection, Error> {
+    async fn create(&self) -> Result<Connection, Failure> {
         // in a box: most loans are of connections that are there
-        let (client, driver) = Box::pin(self.tls.connect(&self.config, Spawn)).await?;
-        Ok(Connection { client, prepared: Prepared::default(), tls: self.tls.clone(), driver })
+        let wire = Box::pin(Wire::connect(&self.config, self.tls.client())).await?;
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        Ok(Connection { wire, prepared: Prepared::default(), config, tls })
     }
 
-    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
-        if connection.client.is_closed() {
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Failure> {
+        if !connection.wire.is_open() {
             return Err(RecycleError::message("the connection is closed"));
         }
         Ok(())
@@ -119,17 +146,10 @@ pub(crate) fn config(endpoint: &Endpoint, connect_timeout: Duration) -> Config {
 }
 
 /// Whether nothing serves where the database should be: it was stopped for being idle, or is just stopping or starting.
-pub(crate) fn is_asleep(error: &Error) -> bool {
-    use std::io::ErrorKind::{ConnectionRefused, NotFound};
-    if error.code().is_some_and(|state| common::db::is_stopping(state.code())) {
-        return true;
+pub(crate) fn is_asleep(failure: &Failure) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    match failure {
+        Failure::Connection(error) => matches!(error.kind(), ConnectionRefused | NotFound),
+        other => other.code().is_some_and(common::db::is_stopping),
     }
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return matches!(io.kind(), ConnectionRefused | NotFound);
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -3,20 +3,16 @@
 //! What fits into one buffer is answered as ever, after the end of its transaction. Of what does not, the head is sent
 //! before the end is known: an answer that breaks off later is cut, so that no client takes it for whole.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use base::{Body, Result};
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{join, join_all};
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use tokio::sync::mpsc;
-use tokio_postgres::{Row, RowStream};
 
 use super::lease::Lease;
-use super::step::{query, untyped};
 use super::transaction::{Frame, roll_back};
-use super::value::Raw;
+use super::wire::{Answers, Failure, Paused, Reading, Row};
 use super::{Outcome, Step};
 use crate::error::envelope::internal;
 use crate::render::Sql;
@@ -64,46 +60,47 @@ pub(crate) async fn run(mut lease: Lease, frame: Frame, export: Export) -> Resul
 impl Export {
     async fn begin(&self, lease: &mut Lease, frame: Frame) -> Result<(Outcome, Option<Lines>)> {
         let Export { step, total, is_csv, range } = self;
-        let settings = step.prepared_settings(lease).await?;
-        let client = &lease.connection().client;
-        let mut steps = step.beginning(client, settings, frame.begin);
-        let begun = steps.len();
-        steps.extend(total.iter().map(|total| query(client, total, None)));
-        steps.extend(step.estimate.iter().map(|(estimate, _)| query(client, estimate, None)));
-        // polled in this order, all leave in one flush
-        let main = client.query_typed_raw(step.main.text(), untyped(&step.main));
-        let (before, rows) = join(join_all(steps), main).await;
-        let mut answers = before.into_iter();
-        for answer in answers.by_ref().take(begun) {
-            answer.map_err(|error| step.failed(error))?;
+        let connection = lease.connection();
+        let settings = connection.reading_of_settings(step.settings.values().len());
+        let mut flush = connection.wire.ask();
+        step.begin(&mut flush, &[frame.begin], settings);
+        for counted in total.iter().chain(step.estimate.iter().map(|(estimate, _)| estimate)) {
+            flush.statement(counted, Reading::Once);
         }
+        flush.statement(&step.main, Reading::Once);
+        let answers = flush.send().await;
+        let before = match answers {
+            Ok(answers) => before(answers).await,
+            Err(failure) => Err(failure),
+        };
+        connection.was_read_for_settings(step.settings.values().len(), settings, before.is_ok());
+        let (answers, paused) = before.map_err(|failure| step.failed(failure))?;
+        let mut answers = answers.into_iter().skip(step.before(&[frame.begin]));
         let mut outcome = Outcome::default();
         if total.is_some() {
-            let counted = answers.next().transpose().map_err(|error| step.failed(error))?;
-            outcome.total = counted.and_then(|rows| rows.first()?.try_get(0).ok());
+            outcome.total = answers.next().unwrap_or_default().first().and_then(|row| row.integer(0));
         }
-        for answer in answers {
-            let rows = answer.map_err(|error| step.failed(error))?;
-            if let Some((_, most)) = &step.estimate {
-                outcome = outcome.estimated(&rows, *most)?;
-            }
+        if let Some((_, most)) = &step.estimate {
+            outcome = outcome.estimated(&answers.next().unwrap_or_default(), *most)?;
         }
-        let rows = rows.map_err(|error| step.failed(error))?;
-        let mut lines = Lines { rows: Box::pin(rows), is_csv: *is_csv, count: 0, buffer: BytesMut::new() };
+        let mut lines = Lines { paused: Some(paused), is_csv: *is_csv, count: 0, buffer: BytesMut::new() };
         let mut first = None;
-        let more = lines.fill(step, &mut first).await?;
+        let more = lines.fill(lease, step, &mut first).await?;
         if let Some(first) = first {
             (outcome.headers, outcome.status) = first;
         }
         if more {
-            // as many as there must be, if all were counted
             let (offset, limit) = *range;
-            outcome.page = outcome.total.map_or(0, |total| (total - offset).min(limit.unwrap_or(i64::MAX)));
+            // an estimate knows less than what is there already
+            outcome.total = outcome.total.map(|total| total.max(offset.saturating_add(lines.count)));
+            if step.estimate.is_none() {
+                // as many as there must be, if all were counted
+                outcome.page =
+                    outcome.total.map_or(0, |total| (total - offset).min(limit.unwrap_or(i64::MAX)));
+            }
             return Ok((outcome, Some(lines)));
         }
-        let ended = lease.connection().client.batch_execute(frame.end()).await;
-        ended.map_err(|error| step.failed(error))?;
-        lease.finish();
+        end(lease, frame).await.map_err(|failure| step.failed(failure))?;
         Ok((Outcome { page: lines.count, body: lines.take(), ..outcome }, None))
     }
 }
@@ -113,7 +110,8 @@ type Set = (Option<String>, Option<String>);
 
 /// Lines on their way.
 struct Lines {
-    rows: Pin<Box<RowStream>>,
+    /// What is still to be read; nothing once all was.
+    paused: Option<Paused>,
     is_csv: bool,
     count: i64,
     buffer: BytesMut,
@@ -121,26 +119,29 @@ struct Lines {
 
 impl Lines {
     /// Fills the buffer. Returns whether there may be more; what stands beside the first line goes into `first`.
-    async fn fill(&mut self, step: &Step, first: &mut Option<Set>) -> Result<bool> {
+    async fn fill(&mut self, lease: &mut Lease, step: &Step, first: &mut Option<Set>) -> Result<bool> {
+        let Some(paused) = self.paused.take() else { return Ok(false) };
+        let mut answers = lease.connection().wire.resume(paused);
         while self.buffer.len() < CHUNK {
-            let Some(row) = self.rows.next().await else {
+            let Some(row) = answers.next().await.map_err(|failure| step.failed(failure))? else {
+                answers.end().await.map_err(|failure| step.failed(failure))?;
                 // a document of no rows has a header of no columns
                 if self.is_csv && self.count == 0 {
                     self.buffer.extend_from_slice(b"\n");
                 }
                 return Ok(false);
             };
-            let set = self.add(&row.map_err(|error| step.failed(error))?)?;
+            let set = self.add(&row)?;
             *first = first.take().or(set);
         }
+        self.paused = Some(answers.pause());
         Ok(true)
     }
 
     fn add(&mut self, row: &Row) -> Result<Option<Set>> {
-        let Raw(line) = row.try_get(0).map_err(internal)?;
-        let first: Option<Raw<'_>> = row.try_get(1).map_err(internal)?;
+        let line = row.slice(0).unwrap_or_default();
         let mut set = None;
-        if let Some(Raw(first)) = first {
+        if let Some(first) = row.slice(1) {
             let (header, headers, status): (Option<String>, Option<String>, Option<String>) =
                 serde_json::from_slice(first).map_err(internal)?;
             self.buffer.extend_from_slice(header.unwrap_or_default().as_bytes());
@@ -170,25 +171,51 @@ impl Lines {
             if !chunk.is_empty() && !sent(&sender, Ok(chunk)).await {
                 return;
             }
-            match self.fill(&step, &mut None).await {
+            let mut told_already = None;
+            let filled = tokio::select! {
+                filled = self.fill(&mut lease, &step, &mut told_already) => filled,
+                () = sender.closed() => return,
+            };
+            match filled {
                 Ok(is_more) => more = is_more,
                 Err(error) => {
                     tracing::warn!(%error, "an answer broke off");
-                    sent(&sender, Err(error)).await;
                     roll_back(&mut lease).await;
+                    drop(lease);
+                    sent(&sender, Err(error)).await;
                     return;
                 }
             }
         }
-        let last = match lease.connection().client.batch_execute(frame.end()).await {
-            Ok(()) => {
-                lease.finish();
-                Ok(self.take())
-            }
-            Err(error) => Err(step.failed(error)),
+        let last = match end(&mut lease, frame).await {
+            Ok(()) => Ok(self.take()),
+            Err(failure) => Err(step.failed(failure)),
         };
+        drop(lease);
         sent(&sender, last).await;
     }
+}
+
+/// The answers to all but the last statement.
+async fn before(mut answers: Answers<'_>) -> Result<(Vec<Vec<Row>>, Paused), Failure> {
+    let mut all = Vec::new();
+    while answers.left > 1 {
+        let mut rows = Vec::new();
+        while let Some(row) = answers.next().await? {
+            rows.push(row);
+        }
+        all.push(rows);
+    }
+    Ok((all, answers.pause()))
+}
+
+/// Ends the transaction.
+async fn end(lease: &mut Lease, frame: Frame) -> Result<(), Failure> {
+    let mut flush = lease.connection().wire.ask();
+    flush.commands(frame.end());
+    flush.answers().await?;
+    lease.finish();
+    Ok(())
 }
 
 async fn sent(sender: &mpsc::Sender<Result<Bytes>>, chunk: Result<Bytes>) -> bool {

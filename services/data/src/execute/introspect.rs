@@ -2,12 +2,9 @@
 
 use base::Result;
 use base::error::{Source, chain};
-use futures_util::future::join_all;
-use tokio_postgres::Client;
 
 use super::lease::Lease;
-use super::step::{command, query};
-use super::value::Raw;
+use super::wire::{Reading, Wire};
 use crate::error::{NO_SCHEMA_CACHE, unavailable};
 use crate::given::IN_DATABASE;
 use crate::render::sql::array;
@@ -18,59 +15,49 @@ use crate::settings::Settings;
 use crate::snapshot::settled;
 
 /// One snapshot for all statements; with an empty path PostgreSQL qualifies every name it writes.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''";
-const END: &str = "COMMIT; RESET ALL";
+const BEGIN: &[&str] = &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET LOCAL search_path = ''"];
+const END: &[&str] = &["COMMIT", "RESET ALL"];
 
 /// Reads the database's settings and its catalog.
 ///
 /// Errors: PGRST002.
 pub(crate) async fn read(mut lease: Lease, settings: &Settings) -> Result<Catalog> {
-    let client = &lease.connection().client;
-    let options = in_database(client, settings).await.map_err(not_loaded)?;
+    let wire = &mut lease.connection().wire;
+    let options = in_database(wire, settings).await.map_err(not_loaded)?;
     let (settings, _) = settled(settings, &options);
     let schemas = names(settings.schemas.iter().map(String::as_str));
-    let statements = STATEMENTS.map(|text| Sql::fixed(text, vec![schemas.clone()]));
-    let mut steps: Vec<_> = statements.iter().map(|sql| query(client, sql, None)).collect();
-    steps.push(command(client, END));
-    let mut texts = Vec::new();
-    for answer in join_all(steps).await {
-        for row in answer.map_err(|error| not_loaded(error.into()))? {
-            let Raw(json) = row.try_get(0).map_err(|error| not_loaded(error.into()))?;
-            texts.push(String::from_utf8_lossy(json).into_owned());
-        }
+    let mut flush = wire.ask();
+    for text in STATEMENTS {
+        flush.statement(&Sql::fixed(text, vec![schemas.clone()]), Reading::Once);
     }
+    flush.commands(END);
+    let answers = flush.answers().await.map_err(|failure| not_loaded(failure.into()))?;
+    let texts: Vec<String> = answers.iter().flatten().filter_map(|row| row.text(0)).collect();
     lease.finish();
     let answers = texts.try_into().map_err(|_| not_loaded("a statement returned no row".into()))?;
     Ok(Catalog { options, answers })
 }
 
 /// Begins the transaction, and reads the settings that the database holds: those of the login come last and so count.
-async fn in_database(client: &Client, settings: &Settings) -> Result<Vec<(String, String)>, Source> {
-    let pre_config = settings.pre_config.as_deref().map(session::pre_request);
-    let known = IN_DATABASE.map(|option| option.replace('-', "_"));
-    let of_function = Sql::fixed(OF_FUNCTION, vec![names(known.iter().map(String::as_str))]);
-    let of_login = Sql::fixed(OF_LOGIN, Vec::new());
-    let mut steps = vec![command(client, BEGIN)];
+async fn in_database(wire: &mut Wire, settings: &Settings) -> Result<Vec<(String, String)>, Source> {
+    let mut flush = wire.ask();
+    flush.commands(BEGIN);
     if !settings.in_database {
-        join_all(steps).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        flush.answers().await?;
         return Ok(Vec::new());
     }
-    if let Some(pre_config) = &pre_config {
-        steps.extend([query(client, pre_config, None), query(client, &of_function, None)]);
-    }
-    steps.push(query(client, &of_login, None));
-    let mut found = Vec::new();
-    let reads_function = pre_config.is_some();
-    for (step, answer) in join_all(steps).await.into_iter().enumerate() {
-        let rows = answer?;
+    let mut asked = BEGIN.len();
+    if let Some(pre_config) = settings.pre_config.as_deref().map(session::pre_request) {
+        let known = IN_DATABASE.map(|option| option.replace('-', "_"));
+        let of_function = Sql::fixed(OF_FUNCTION, vec![names(known.iter().map(String::as_str))]);
+        flush.statement(&pre_config, Reading::Once).statement(&of_function, Reading::Once);
         // what the function itself returns says nothing
-        if step == 0 || (reads_function && step == 1) {
-            continue;
-        }
-        for row in rows {
-            let Raw(json) = row.try_get(0)?;
-            found.extend(serde_json::from_slice::<Vec<(String, String)>>(json)?);
-        }
+        asked += 1;
+    }
+    flush.statement(&Sql::fixed(OF_LOGIN, Vec::new()), Reading::Once);
+    let mut found = Vec::new();
+    for row in flush.answers().await?.iter().skip(asked).flatten() {
+        found.extend(serde_json::from_slice::<Vec<(String, String)>>(row.slice(0).unwrap_or_default())?);
     }
     Ok(found)
 }

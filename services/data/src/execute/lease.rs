@@ -58,7 +58,7 @@ struct Doomed(Option<Loan>);
 impl Drop for Doomed {
     fn drop(&mut self) {
         if let Some(loan) = self.0.take() {
-            Loan::take(loan).close();
+            drop(Loan::take(loan));
         }
     }
 }

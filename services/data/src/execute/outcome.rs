@@ -2,9 +2,8 @@
 
 use base::Result;
 use bytes::Bytes;
-use tokio_postgres::Row;
 
-use super::value::Raw;
+use super::wire::Row;
 use crate::error::envelope::internal;
 
 /// The one row of a request's statement.
@@ -30,31 +29,21 @@ impl Outcome {
     /// Reads the row.
     pub(crate) fn of(rows: &[Row]) -> Result<Outcome> {
         let [row] = rows else { return Err(internal(format!("the statement returned {} rows", rows.len()))) };
-        let text = |index: usize| -> Result<Option<String>> {
-            let raw: Option<Raw<'_>> = row.try_get(index).map_err(internal)?;
-            Ok(raw.map(|Raw(bytes)| String::from_utf8_lossy(bytes).into_owned()))
-        };
-        let body: Option<Raw<'_>> = row.try_get(2).map_err(internal)?;
         Ok(Outcome {
-            total: row.try_get(0).map_err(internal)?,
-            page: row.try_get(1).map_err(internal)?,
-            location: text(3)?,
-            body: body.map(|Raw(bytes)| Bytes::copy_from_slice(bytes)).unwrap_or_default(),
-            headers: text(4)?,
-            status: text(5)?,
-            inserted: row.try_get(6).map_err(internal)?,
+            total: row.integer(0),
+            page: row.integer(1).ok_or_else(|| internal("the statement counted no rows"))?,
+            location: row.text(3),
+            body: row.bytes(2).unwrap_or_default(),
+            headers: row.text(4),
+            status: row.text(5),
+            inserted: row.integer(6),
         })
     }
 
     /// Reads a plan: a document, or lines of text.
-    pub(crate) fn of_plan(rows: &[Row]) -> Result<Outcome> {
-        let mut body = Vec::new();
-        for (index, row) in rows.iter().enumerate() {
-            let Raw(line) = row.try_get(0).map_err(internal)?;
-            body.extend_from_slice(if index == 0 { b"" } else { b"\n" });
-            body.extend_from_slice(line);
-        }
-        Ok(Outcome { body: body.into(), ..Outcome::default() })
+    pub(crate) fn of_plan(rows: &[Row]) -> Outcome {
+        let lines: Vec<&[u8]> = rows.iter().filter_map(|row| row.slice(0)).collect();
+        Outcome { body: lines.join(&b'\n').into(), ..Outcome::default() }
     }
 
     /// Takes the planner's estimate for the total: always if nothing was counted, or if it is the larger of two
@@ -74,7 +63,7 @@ impl Outcome {
 /// `Plan Rows` of `EXPLAIN (FORMAT JSON)`.
 fn planned_rows(rows: &[Row]) -> Result<Option<i64>> {
     let Some(row) = rows.first() else { return Ok(None) };
-    let Raw(json) = row.try_get(0).map_err(internal)?;
-    let plan: serde_json::Value = serde_json::from_slice(json).map_err(internal)?;
+    let plan: serde_json::Value =
+        serde_json::from_slice(row.slice(0).unwrap_or_default()).map_err(internal)?;
     Ok(plan[0]["Plan"]["Plan Rows"].as_i64())
 }

@@ -5,12 +5,10 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Statement;
-
 /// Statements remembered per connection.
 const MAX: usize = 256;
 
-/// Which statements a connection knows.
+/// Which statements a connection knows, by the numbers that they are kept under.
 #[derive(Default)]
 pub(crate) struct Prepared {
     /// The schema cache's generation: what was prepared under another may rest on types that are gone.
@@ -18,22 +16,25 @@ pub(crate) struct Prepared {
     entries: HashMap<String, Entry>,
     uses: u64,
     /// Statements that set settings, by how many values they have: they depend on no schema and no role.
-    settings: HashMap<usize, Statement>,
+    settings: HashMap<usize, u32>,
+    /// Those that the server is to forget.
+    dropped: Vec<u32>,
 }
 
 struct Entry {
-    statement: Option<Statement>,
+    number: Option<u32>,
     used_at: u64,
 }
 
 /// What is known of a statement.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// It comes for the first time: run it as it is.
     First,
     /// It came before: it is worth preparing.
     Again,
     /// It is prepared.
-    Ready(Statement),
+    Ready(u32),
 }
 
 impl Prepared {
@@ -41,55 +42,60 @@ impl Prepared {
     pub(crate) fn look_up(&mut self, generation: u64, role: &str, sql: &str) -> Lookup {
         if self.generation != generation {
             self.generation = generation;
-            self.entries.clear();
+            self.dropped.extend(self.entries.drain().filter_map(|(_, entry)| entry.number));
         }
         self.uses += 1;
         let used_at = self.uses;
         match self.entries.get_mut(&key(role, sql)) {
             Some(entry) => {
                 entry.used_at = used_at;
-                entry.statement.clone().map_or(Lookup::Again, Lookup::Ready)
+                entry.number.map_or(Lookup::Again, Lookup::Ready)
             }
             None => {
                 self.make_room();
-                self.entries.insert(key(role, sql), Entry { statement: None, used_at });
+                self.entries.insert(key(role, sql), Entry { number: None, used_at });
                 Lookup::First
             }
         }
     }
 
     /// The statement that binds so many values as settings.
-    pub(crate) fn settings(&self, values: usize) -> Option<Statement> {
-        self.settings.get(&values).cloned()
+    pub(crate) fn settings(&self, values: usize) -> Option<u32> {
+        self.settings.get(&values).copied()
     }
 
     /// Keeps such a statement.
-    pub(crate) fn keep_settings(&mut self, values: usize, statement: Statement) {
-        if self.settings.len() < MAX {
-            self.settings.insert(values, statement);
-        }
+    pub(crate) fn keep_settings(&mut self, values: usize, number: u32) {
+        self.settings.insert(values, number);
     }
 
     /// Keeps a prepared statement.
-    pub(crate) fn keep(&mut self, role: &str, sql: &str, statement: Statement) {
-        if let Some(entry) = self.entries.get_mut(&key(role, sql)) {
-            entry.statement = Some(statement);
+    pub(crate) fn keep(&mut self, role: &str, sql: &str, number: u32) {
+        match self.entries.get_mut(&key(role, sql)) {
+            Some(entry) => entry.number = Some(number),
+            None => self.dropped.push(number),
         }
     }
 
     /// Forgets a statement that failed: what it was prepared for may have changed.
-    pub(crate) fn forget(&mut self, role: &str, sql: &str) {
+    pub(crate) fn forget(&mut self, role: &str, sql: &str, number: u32) {
         self.entries.remove(&key(role, sql));
+        self.dropped.push(number);
     }
 
-    /// Drops the statement that was not used for longest. Dropping closes it in the server.
+    /// The statements that the server is to forget.
+    pub(crate) fn dropped(&mut self) -> impl Iterator<Item = u32> {
+        self.dropped.drain(..)
+    }
+
+    /// Drops the statement that was not used for longest.
     fn make_room(&mut self) {
         if self.entries.len() < MAX {
             return;
         }
         let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used_at).map(|(key, _)| key.clone());
-        if let Some(oldest) = oldest {
-            self.entries.remove(&oldest);
+        if let Some(entry) = oldest.and_then(|oldest| self.entries.remove(&oldest)) {
+            self.dropped.extend(entry.number);
         }
     }
 }
@@ -130,5 +136,23 @@ mod tests {
 
         assert_eq!(prepared.entries.len(), MAX);
         assert!(matches!(prepared.look_up(1, "anon", "SELECT 'often'"), Lookup::Again));
+    }
+
+    #[test]
+    fn what_is_not_known_any_more_is_to_be_forgotten() {
+        let mut prepared = Prepared::default();
+        for number in 0..3 {
+            let sql = format!("SELECT {number}");
+            let _ = prepared.look_up(1, "anon", &sql);
+            prepared.keep("anon", &sql, number);
+        }
+
+        assert_eq!(prepared.look_up(1, "anon", "SELECT 1"), Lookup::Ready(1));
+        prepared.forget("anon", "SELECT 1", 1);
+        assert_eq!(prepared.look_up(1, "anon", "SELECT 1"), Lookup::First);
+        let _ = prepared.look_up(2, "anon", "SELECT 1");
+        let mut dropped: Vec<u32> = prepared.dropped().collect();
+        dropped.sort_unstable();
+        assert_eq!(dropped, [0, 1, 2]);
     }
 }

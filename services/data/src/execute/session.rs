@@ -49,6 +49,12 @@ impl Session<'_> {
         }
     }
 
+    /// Whether nothing must hold of the rows before they are sent, nor be counted by another call of a function.
+    pub(crate) fn checks_nothing(self, plan: &Plan) -> bool {
+        let counts_calls = self.request.preferences.counts() && plan.function().is_some();
+        check::of(self.request, plan).is_empty() && !counts_calls
+    }
+
     /// What a planned read does whose lines are sent as they come.
     pub(crate) fn export(self, plan: &Plan) -> Export {
         let most =

@@ -1,18 +1,14 @@
 //! What a request does inside a transaction: settings, the function that may run before, the statement.
 
 use base::{Error, Result};
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join, join_all};
-use postgres_types::{ToSql, Type};
-use tokio_postgres::{Client, Row, Statement};
 
 use super::Outcome;
 use super::check::Check;
 use super::connection::Connection;
 use super::lease::Lease;
-use super::prepared::Lookup;
+use super::wire::{Failure, Flush, Reading};
 use crate::error::database::failed;
-use crate::render::{Sql, Value};
+use crate::render::Sql;
 
 /// One request's part of a transaction.
 pub(crate) struct Step {
@@ -38,165 +34,82 @@ pub(crate) struct Step {
     pub(crate) read_only: bool,
 }
 
-/// Rows, or why there are none.
-type Answer = std::result::Result<Vec<Row>, tokio_postgres::Error>;
-/// Something asked of the server.
-pub(crate) type Asked<'a> = BoxFuture<'a, Answer>;
+/// The commands around a step, all in its flush.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) before: &'a [&'static str],
+    pub(crate) after: &'a [&'static str],
+    /// Whether the transaction has ended with them.
+    pub(crate) ends: bool,
+    /// Whether settings and the function before were there already, for an earlier statement of the same request.
+    pub(crate) goes_on: bool,
+}
 
 impl Step {
-    /// Begins with `begin`, does all and, if `end` is given, ends with it: in one flush, unless the statement is
-    /// prepared on the way, which leaves the end to be asked for. The lease is finished if the end was confirmed.
+    /// Does all in one flush. The lease is finished if the transaction's end was confirmed.
     ///
     /// Errors: what PostgreSQL says, and what must hold and does not. Whatever is open then stays open.
-    pub(crate) async fn perform(
-        &self,
-        lease: &mut Lease,
-        begin: &'static str,
-        end: Option<&'static str>,
-    ) -> Result<Outcome> {
-        let settings = self.prepared_settings(lease).await?;
-        let (rows, estimate) = match self.statement(lease) {
-            Lookup::Again => Box::pin(self.prepare_and_query(lease, settings, begin)).await?,
-            Lookup::First => self.query(lease, settings, None, begin, end).await?,
-            Lookup::Ready(statement) => self.query(lease, settings, Some(statement), begin, end).await?,
-        };
-        let outcome = if self.explains { Outcome::of_plan(&rows)? } else { Outcome::of(&rows)? };
+    pub(crate) async fn perform(&self, lease: &mut Lease, around: Around<'_>) -> Result<Outcome> {
+        let connection = lease.connection();
+        let settings = connection.reading_of_settings(self.settings.values().len());
+        let main = self.reading(connection);
+        let mut flush = connection.wire.ask();
+        if around.goes_on {
+            flush.commands(around.before);
+        } else {
+            self.begin(&mut flush, around.before, settings);
+        }
+        flush.statement(&self.main, main);
+        if let Some((estimate, _)) = &self.estimate {
+            flush.statement(estimate, Reading::Once);
+        }
+        flush.commands(around.after);
+        let answers = flush.answers().await;
+        if !around.goes_on {
+            connection.was_read_for_settings(self.settings.values().len(), settings, answers.is_ok());
+        }
+        connection.was_read(&self.role, self.main.text(), main, answers.is_ok());
+        let answers = answers.map_err(|failure| self.failed(failure))?;
+        if around.ends {
+            lease.finish();
+        }
+        let before = if around.goes_on { around.before.len() } else { self.before(around.before) };
+        let mut answers = answers.into_iter().skip(before);
+        let rows = answers.next().unwrap_or_default();
+        let outcome = if self.explains { Outcome::of_plan(&rows) } else { Outcome::of(&rows)? };
         for check in &self.checks {
             check.verify(&outcome)?;
         }
         match &self.estimate {
-            Some((_, most)) => outcome.estimated(&estimate, *most),
+            Some((_, most)) => outcome.estimated(&answers.next().unwrap_or_default(), *most),
             None => Ok(outcome),
         }
     }
 
-    /// What the connection knows of the statement. With a function that runs before, the role may be another than
-    /// the caller's when the statement is read, so nothing is kept.
-    fn statement(&self, lease: &mut Lease) -> Lookup {
+    /// How the statement is sent. With a function that runs before, the role may be another than the caller's when the
+    /// statement is read, so nothing is kept.
+    fn reading(&self, connection: &mut Connection) -> Reading {
         if self.pre_request.is_some() {
-            return Lookup::First;
+            return Reading::Once;
         }
-        lease.connection().prepared.look_up(self.generation, &self.role, self.main.text())
-    }
-
-    /// The statement that sets everything, which only the number of settings tells from others: worth preparing at once.
-    pub(crate) async fn prepared_settings(&self, lease: &mut Lease) -> Result<Statement> {
-        let Connection { client, prepared, .. } = lease.connection();
-        if let Some(ready) = prepared.settings(self.settings.values().len()) {
-            return Ok(ready);
-        }
-        let statement = Box::pin(client.prepare_typed(self.settings.text(), &[])).await;
-        let statement = statement.map_err(|error| self.failed(error))?;
-        prepared.keep_settings(self.settings.values().len(), statement.clone());
-        Ok(statement)
-    }
-
-    async fn query(
-        &self,
-        lease: &mut Lease,
-        settings: Statement,
-        statement: Option<Statement>,
-        begin: &'static str,
-        end: Option<&'static str>,
-    ) -> Result<(Vec<Row>, Vec<Row>)> {
-        let was_prepared = statement.is_some();
-        let client = &lease.connection().client;
-        let mut steps = self.beginning(client, settings, begin);
-        let main = steps.len();
-        steps.push(query(client, &self.main, statement));
-        if let Some((estimate, _)) = &self.estimate {
-            steps.push(query(client, estimate, None));
-        }
-        if let Some(end) = end {
-            steps.push(command(client, end));
-        }
-        let mut answers = join_all(steps).await;
-        if end.is_some() && answers.last().is_some_and(Answer::is_ok) {
-            lease.finish();
-        }
-        if was_prepared && answers[main].is_err() {
-            lease.connection().prepared.forget(&self.role, self.main.text());
-        }
-        if let Some(position) = answers.iter().position(Answer::is_err) {
-            let Err(error) = answers.swap_remove(position) else {
-                unreachable!("the answer there is an error")
-            };
-            return Err(self.failed(error));
-        }
-        let mut results = answers.into_iter().skip(main).map(Answer::unwrap_or_default);
-        Ok((results.next().unwrap_or_default(), results.next().unwrap_or_default()))
-    }
-
-    /// Prepares the statement inside the transaction, where role and search path are what they must be, then runs
-    /// it.
-    async fn prepare_and_query(
-        &self,
-        lease: &mut Lease,
-        settings: Statement,
-        begin: &'static str,
-    ) -> Result<(Vec<Row>, Vec<Row>)> {
-        let client = &lease.connection().client;
-        let began = join_all(self.beginning(client, settings, begin));
-        let (began, statement) = join(began, client.prepare_typed(self.main.text(), &[])).await;
-        for answer in began {
-            answer.map_err(|error| self.failed(error))?;
-        }
-        let statement = statement.map_err(|error| self.failed(error))?;
-        lease.connection().prepared.keep(&self.role, self.main.text(), statement.clone());
-        let client = &lease.connection().client;
-        let main = query(client, &self.main, Some(statement)).await.map_err(|error| self.failed(error))?;
-        let estimate = match &self.estimate {
-            Some((estimate, _)) => query(client, estimate, None).await.map_err(|error| self.failed(error))?,
-            None => Vec::new(),
-        };
-        Ok((main, estimate))
+        connection.reading(self.generation, &self.role, self.main.text())
     }
 
     /// Everything before the statement.
-    pub(crate) fn beginning<'a>(
-        &'a self,
-        client: &'a Client,
-        settings: Statement,
-        begin: &'static str,
-    ) -> Vec<Asked<'a>> {
-        let mut steps = vec![command(client, begin), query(client, &self.settings, Some(settings))];
+    pub(crate) fn begin(&self, flush: &mut Flush<'_>, before: &[&'static str], settings: Reading) {
+        flush.commands(before).statement(&self.settings, settings);
         if let Some(pre_request) = &self.pre_request {
-            steps.push(query(client, pre_request, None));
-        }
-        steps
-    }
-
-    /// What this API says to an error of the database.
-    pub(crate) fn failed(&self, error: tokio_postgres::Error) -> Error {
-        failed(error, self.authenticated)
-    }
-}
-
-/// A command without values or result.
-pub(crate) fn command<'a>(client: &'a Client, text: &'static str) -> Asked<'a> {
-    async move { client.batch_execute(text).await.map(|()| Vec::new()) }.boxed()
-}
-
-/// A statement: prepared, or read, bound and run in one message.
-pub(crate) fn query<'a>(client: &'a Client, sql: &'a Sql, statement: Option<Statement>) -> Asked<'a> {
-    async move {
-        match statement {
-            Some(statement) => {
-                let values: Vec<&(dyn ToSql + Sync)> = sql.values().iter().map(as_parameter).collect();
-                client.query(&statement, &values).await
-            }
-            None => client.query_typed(sql.text(), &untyped(sql)).await,
+            flush.statement(pre_request, Reading::Once);
         }
     }
-    .boxed()
-}
 
-/// The values of a statement whose types PostgreSQL is to infer: type 0 says so, and the driver knows the pseudo-type
-/// `unknown`, which means the same.
-pub(crate) fn untyped(sql: &Sql) -> Vec<(&(dyn ToSql + Sync), Type)> {
-    sql.values().iter().map(|value| (as_parameter(value), Type::UNKNOWN)).collect()
-}
+    /// How many answers come before the statement's.
+    pub(crate) fn before(&self, before: &[&'static str]) -> usize {
+        before.len() + 1 + usize::from(self.pre_request.is_some())
+    }
 
-fn as_parameter(value: &Value) -> &(dyn ToSql + Sync) {
-    value
+    /// What this API says to a failure.
+    pub(crate) fn failed(&self, failure: Failure) -> Error {
+        failed(failure, self.authenticated)
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::{CancelToken, Client, Config, Connection, NoTls, Socket};
+use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How to connect.
@@ -12,7 +12,7 @@ pub(crate) enum Tls {
     /// In the clear: a UNIX socket, or a server on the same machine.
     Off,
     /// With the server's certificate checked against the public roots.
-    Required(MakeRustlsConnect),
+    Required(Arc<ClientConfig>),
 }
 
 /// A stream that a connection runs over.
@@ -43,7 +43,7 @@ impl Tls {
             .expect("the provider supports the protocol versions it is built with")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Tls::Required(MakeRustlsConnect::new(config))
+        Tls::Required(Arc::new(config))
     }
 
     /// Connects, and hands the halves to `driver`.
@@ -58,17 +58,18 @@ impl Tls {
                 Ok(driver.drive(client, connection))
             }
             Tls::Required(tls) => {
-                let (client, connection) = config.connect(tls.clone()).await?;
+                let tls = MakeRustlsConnect::new(ClientConfig::clone(tls));
+                let (client, connection) = config.connect(tls).await?;
                 Ok(driver.drive(client, connection))
             }
         }
     }
 
-    /// Asks the server to give up what the connection is doing.
-    pub(crate) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
+    /// How to encrypt, if at all.
+    pub(crate) fn client(&self) -> Option<&Arc<ClientConfig>> {
         match self {
-            Tls::Off => token.cancel_query(NoTls).await,
-            Tls::Required(tls) => token.cancel_query(tls.clone()).await,
+            Tls::Off => None,
+            Tls::Required(config) => Some(config),
         }
     }
 }

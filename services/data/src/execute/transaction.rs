@@ -1,7 +1,6 @@
 //! Transactions, in as few flushes as their checks allow.
 //!
-//! The driver writes what is asked of it at once, so futures that are first polled together leave together: when
-//! nothing decides about the end, BEGIN, settings, statement and COMMIT are one flush and one round trip. A
+//! When nothing decides about the end, BEGIN, settings, statement and COMMIT are one flush and one round trip. A
 //! connection is finished only after the server answered the last command, which leaves it outside a transaction.
 
 use std::time::Duration;
@@ -10,25 +9,24 @@ use base::Result;
 
 use super::Outcome;
 use super::lease::Lease;
-use super::step::Step;
+use super::step::{Around, Step};
 use crate::error::database::failed;
 
 /// Ends a transaction well. What a function set for the session goes too, so that the next request starts fresh.
-const COMMIT: &str = "COMMIT; RESET ROLE; RESET ALL";
+const COMMIT: &[&str] = &["COMMIT", "RESET ROLE", "RESET ALL"];
 /// Ends it without effect, but not without the checks that a commit would have made.
-const CHECK_AND_ROLL_BACK: &str = "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK; RESET ROLE; RESET ALL";
+const CHECK_AND_ROLL_BACK: &[&str] =
+    &["SET CONSTRAINTS ALL IMMEDIATE", "ROLLBACK", "RESET ROLE", "RESET ALL"];
 /// Ends whatever is open.
-const ROLL_BACK: &str = "ROLLBACK; RESET ROLE; RESET ALL";
+const ROLL_BACK: &[&str] = &["ROLLBACK", "RESET ROLE", "RESET ALL"];
 /// How long a failed request waits for its rollback before the connection is given up instead.
 const ROLL_BACK_TIMEOUT: Duration = Duration::from_secs(2);
-/// What one step must not find as the one before it left it. Without a role: what is set next may be what only the login
-/// may set.
-const AFRESH: &str = "SET LOCAL ROLE NONE; SET LOCAL response.headers = ''; SET LOCAL response.status = ''; \
-                      SET LOCAL pgrst.inserted = ''";
-/// The same before a step that must not write, in a transaction that may: PostgreSQL gives the right back with the savepoint's end.
-const BEGIN_READING: &str = "SAVEPOINT pgrst_read; SET TRANSACTION READ ONLY; SET LOCAL ROLE NONE; \
-                             SET LOCAL response.headers = ''; SET LOCAL response.status = ''";
-const END_READING: &str = "RELEASE SAVEPOINT pgrst_read";
+/// What one request must not find as the one before it in the transaction left it: everything that can be set. Without a
+/// role, because what is set next may be what only the login may set.
+const AFRESH: &[&str] = &["SET LOCAL ROLE NONE", "RESET ALL"];
+/// Around a step that must not write, in a transaction that may: PostgreSQL gives the right back with the savepoint's end.
+const BEGIN_READING: &[&str] = &["SAVEPOINT pgrst_read", "SET TRANSACTION READ ONLY"];
+const END_READING: &[&str] = &["RELEASE SAVEPOINT pgrst_read"];
 
 /// How a transaction begins and ends.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +39,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// The last command.
-    pub(crate) fn end(self) -> &'static str {
+    pub(crate) fn end(self) -> &'static [&'static str] {
         if self.rolls_back { CHECK_AND_ROLL_BACK } else { COMMIT }
     }
 }
@@ -50,13 +48,15 @@ impl Frame {
 pub(crate) async fn run(mut lease: Lease, frame: Frame, step: &Step) -> Result<Outcome> {
     // a step that could not write has nothing to undo: its checks need not come before its end
     let at_once = step.checks.is_empty() || step.read_only;
-    let end = frame.end();
-    let mut done = step.perform(&mut lease, frame.begin, at_once.then_some(end)).await;
+    let after = if at_once { frame.end() } else { &[] };
+    let around = Around { before: &[frame.begin], after, ends: at_once, goes_on: false };
+    let mut done = step.perform(&mut lease, around).await;
     if done.is_ok() && !lease.is_finished() {
-        let ended = lease.connection().client.batch_execute(end).await;
-        match ended {
-            Ok(()) => lease.finish(),
-            Err(error) => done = Err(step.failed(error)),
+        let mut flush = lease.connection().wire.ask();
+        flush.commands(frame.end());
+        match flush.answers().await {
+            Ok(_) => lease.finish(),
+            Err(failure) => done = Err(step.failed(failure)),
         }
     }
     if !lease.is_finished() {
@@ -67,8 +67,10 @@ pub(crate) async fn run(mut lease: Lease, frame: Frame, step: &Step) -> Result<O
 
 /// Ends whatever is open; if the server confirms it, the connection may serve others.
 pub(super) async fn roll_back(lease: &mut Lease) {
-    let rolled_back = lease.connection().client.batch_execute(ROLL_BACK);
-    if let Ok(Ok(())) = tokio::time::timeout(ROLL_BACK_TIMEOUT, rolled_back).await {
+    let mut flush = lease.connection().wire.ask();
+    flush.commands(ROLL_BACK);
+    let rolled_back = flush.answers();
+    if let Ok(Ok(_)) = tokio::time::timeout(ROLL_BACK_TIMEOUT, rolled_back).await {
         lease.finish();
     }
 }
@@ -78,21 +80,25 @@ pub(crate) struct Series {
     lease: Lease,
     frame: Frame,
     begun: bool,
+    /// Whether the caller of the last step is another than the anonymous role.
+    authenticated: bool,
 }
 
 impl Series {
     /// Begins with the first step.
     pub(crate) fn new(lease: Lease, frame: Frame) -> Series {
-        Series { lease, frame, begun: false }
+        Series { lease, frame, begun: false, authenticated: true }
     }
 
     /// Ends as the frame says if all steps were `done`, else without effect.
     pub(crate) async fn end<T>(mut self, done: Result<T>) -> Result<T> {
         let mut done = done;
         if done.is_ok() {
-            match self.lease.connection().client.batch_execute(self.frame.end()).await {
-                Ok(()) => self.lease.finish(),
-                Err(error) => done = Err(failed(error, true)),
+            let mut flush = self.lease.connection().wire.ask();
+            flush.commands(self.frame.end());
+            match flush.answers().await {
+                Ok(_) => self.lease.finish(),
+                Err(failure) => done = Err(failed(failure, self.authenticated)),
             }
         }
         if !self.lease.is_finished() {
@@ -108,17 +114,22 @@ impl Series {
 
     /// Runs a step. After an error nothing but the end may come.
     pub(crate) async fn step(&mut self, step: &Step) -> Result<Outcome> {
-        if !self.begun {
-            let begun = self.lease.connection().client.batch_execute(self.frame.begin).await;
-            begun.map_err(|error| step.failed(error))?;
-            self.begun = true;
+        let mut before = if self.begun { Vec::new() } else { vec![self.frame.begin] };
+        let mut after: &[&str] = &[];
+        before.extend(AFRESH);
+        if step.read_only {
+            before.extend(BEGIN_READING);
+            after = END_READING;
         }
-        if !step.read_only {
-            return step.perform(&mut self.lease, AFRESH, None).await;
-        }
-        let outcome = step.perform(&mut self.lease, BEGIN_READING, None).await?;
-        let ended = self.lease.connection().client.batch_execute(END_READING).await;
-        ended.map_err(|error| step.failed(error))?;
-        Ok(outcome)
+        self.begun = true;
+        self.authenticated = step.authenticated;
+        let around = Around { before: &before, after, ends: false, goes_on: false };
+        step.perform(&mut self.lease, around).await
+    }
+
+    /// Runs one more step of the same request.
+    pub(crate) async fn next(&mut self, step: &Step) -> Result<Outcome> {
+        let around = Around { before: &[], after: &[], ends: false, goes_on: true };
+        step.perform(&mut self.lease, around).await
     }
 }

@@ -1,13 +1,20 @@
 //! Rows as they came: each value is the text that the caller or PostgreSQL wrote, so that no number loses a digit.
 
+use std::fmt;
+
 use base::{Error, Result};
 use bytes::Bytes;
 use indexmap::IndexMap;
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::error;
 use crate::error::envelope::internal;
+use crate::error::{self, NESTED};
+
+/// Rows of all relations of one insert: each takes some memory of its own.
+pub(super) const MAX_ROWS: usize = 10_000;
+const TOO_MANY: &str = "too many rows";
 
 /// A row: its keys in order, with the text of each value.
 pub(super) type Row = IndexMap<String, Box<RawValue>>;
@@ -16,12 +23,12 @@ pub(super) type Row = IndexMap<String, Box<RawValue>>;
 ///
 /// Errors: PGRST102 for anything else.
 pub(super) fn of_body(json: &[u8]) -> Result<Vec<Row>> {
-    let document: Box<RawValue> =
+    let document: &RawValue =
         serde_json::from_slice(json).map_err(|_| error::body("Empty or invalid json"))?;
     if document.get().starts_with('[') {
-        list(&document, "the body")
+        list(document, "the body")
     } else {
-        object(&document, "the body").map(|row| vec![row])
+        object(document, "the body").map(|row| vec![row])
     }
 }
 
@@ -30,7 +37,46 @@ pub(super) fn list(value: &RawValue, what: &str) -> Result<Vec<Row>> {
     if value.get() == "null" {
         return Ok(Vec::new());
     }
-    serde_json::from_str(value.get()).map_err(|_| malformed(what, "a list of objects"))
+    let rows: Bounded = serde_json::from_str(value.get()).map_err(|error| match error.to_string() {
+        message if message.starts_with(TOO_MANY) => too_many(),
+        _ => malformed(what, "a list of objects"),
+    })?;
+    Ok(rows.0)
+}
+
+/// More rows than a relational insert may have.
+pub(super) fn too_many() -> Error {
+    NESTED.error(format!("an insert with rows of other relations has {MAX_ROWS} rows at most"))
+}
+
+/// Rows, as long as they are not too many to hold.
+struct Bounded(Vec<Row>);
+
+impl<'de> Deserialize<'de> for Bounded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bounded, D::Error> {
+        deserializer.deserialize_seq(RowsVisitor)
+    }
+}
+
+struct RowsVisitor;
+
+impl<'de> Visitor<'de> for RowsVisitor {
+    type Value = Bounded;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Bounded, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = elements.next_element()? {
+            if rows.len() == MAX_ROWS {
+                return Err(A::Error::custom(TOO_MANY));
+            }
+            rows.push(row);
+        }
+        Ok(Bounded(rows))
+    }
 }
 
 /// The row of a relation to-one inside a row: an object, or nothing.

@@ -72,6 +72,19 @@ pub(crate) fn logic(
     }
 }
 
+/// How many questions about related rows a condition is written as: each asks its relation's own conditions again.
+pub(crate) fn weight(condition: &Condition, embeds: &[Embed]) -> usize {
+    let of = |alias: &str| embeds.iter().find(|embed| embed.alias == alias).map(|embed| &embed.plan);
+    match condition {
+        Condition::Filter { .. } => 0,
+        Condition::Embedded { alias, .. } => of(alias).map_or(0, |plan| 1 + plan.weight),
+        Condition::Related { alias, part } => {
+            of(alias).map_or(0, |plan| 1 + plan.weight + weight(part, &plan.embeds))
+        }
+        Condition::Many { parts, .. } => parts.iter().map(|part| weight(part, embeds)).sum(),
+    }
+}
+
 /// `relation=is.null` asks whether the embedded relation has rows, not for a column.
 fn embedded(filter: &Filter, embeds: &[Embed]) -> Option<Condition> {
     if filter.operation != Operation::Is(IsValue::Null) || !filter.field.path.is_empty() {

@@ -39,10 +39,12 @@ pub(crate) struct Key {
 /// Errors: MB102 for rows that have no place of their own or are asked for in another way too, and for a cursor of
 /// another order.
 pub(crate) fn turn(plan: &mut ReadPlan, table: &Table, cursor: &Cursor) -> Result<()> {
-    if table.primary_key.is_empty() {
-        return Err(
-            CURSOR.error(format!("'{}' has no primary key to tell its rows apart by", table.name.name))
-        );
+    // the keys of its tables need not tell the rows of a view apart
+    if table.primary_key.is_empty() || table.is_view {
+        return Err(CURSOR.error(format!(
+            "'{}' has no primary key of its own to tell its rows apart by",
+            table.name.name
+        )));
     }
     if plan.aggregates() || plan.distinct.is_some() {
         return Err(CURSOR.error("rows that are aggregated or distinct have no cursors"));
@@ -94,8 +96,7 @@ impl Key {
         let ascending = term.direction != Some(Direction::Descending);
         let nulls_first = term.nulls.map_or(!ascending, |nulls| nulls == Nulls::First);
         let column = table.columns.get(&term.field.column).filter(|_| term.field.path.is_empty());
-        let nullable =
-            column.is_none_or(|column| column.nullable) && !table.primary_key.contains(&term.field.column);
+        let nullable = column.is_none_or(|column| column.nullable);
         Ok(Key { term: term.clone(), ascending, nulls_first, nullable })
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct ReadPlan {
     pub(crate) keyed: bool,
     /// The page of the rows, if one is wanted.
     pub(crate) page: Option<Page>,
+    /// How many questions about related rows its conditions are written as.
+    pub(crate) weight: usize,
 }
 
 /// Where rows come from.
@@ -95,6 +97,7 @@ impl ReadPlan {
             embeds: Vec::new(),
             keyed: false,
             page: None,
+            weight: 0,
         }
     }
 

@@ -38,11 +38,6 @@ pub(crate) fn export(plan: &Plan) -> Sql {
 /// How many rows there are, of which `most` and one more are counted at most.
 pub(crate) fn count(plan: &Plan, most: Option<u64>) -> Sql {
     let mut sql = Sql::new();
-    if let Operation::Call(call) = &plan.operation {
-        sql.push("WITH ").push(SOURCE).push(" AS (");
-        call::call(&mut sql, call);
-        sql.push(") ");
-    }
     sql.push("SELECT pg_catalog.count(*) FROM (");
     select::counted(&mut sql, &plan.read);
     if let Some(most) = most {

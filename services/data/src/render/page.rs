@@ -34,11 +34,11 @@ pub(super) fn beyond(sql: &mut Sql, qualifier: &Name, keys: &[Key], beside: &[Op
         sql.push(")");
         return;
     }
-    nested(sql, qualifier, keys, beside);
+    by_turns(sql, qualifier, keys, beside);
 }
 
 /// Beyond in the first key, or the same in it and beyond in the others.
-fn nested(sql: &mut Sql, qualifier: &Name, keys: &[Key], beside: &[Option<String>]) {
+fn by_turns(sql: &mut Sql, qualifier: &Name, keys: &[Key], beside: &[Option<String>]) {
     let ([key, keys @ ..], [value, values @ ..]) = (keys, beside) else {
         sql.push("false");
         return;
@@ -52,7 +52,7 @@ fn nested(sql: &mut Sql, qualifier: &Name, keys: &[Key], beside: &[Option<String
         None => sql.push(" IS NULL"),
     };
     sql.push(" AND ");
-    nested(sql, qualifier, keys, values);
+    by_turns(sql, qualifier, keys, values);
     sql.push("))");
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sq
     let is_read = matches!(plan.operation, Operation::Read(_));
     // nothing of `select` may fail where no row is shown
     let hidden = matches!(plan.operation, Operation::Write(_)) && plan.format.body == BodyFormat::None;
-    if let Some(page) = &plan.read.page {
+    if let (Some(page), SOURCE) = (&plan.read.page, shown) {
         page::rows(&mut sql, &plan.read, page);
     } else if is_read || hidden || shown != SOURCE {
         sql.push("SELECT * FROM ").push(shown);
@@ -53,11 +53,15 @@ pub(crate) fn main(plan: &Plan, request: &ApiRequest, settings: &Settings) -> Sq
 
 /// The expression whose rows the answer shows: the source, unless it has other columns and somebody asks for their names.
 fn shown(sql: &mut Sql, plan: &Plan) -> &'static str {
-    if plan.format.body != BodyFormat::Csv || matches!(plan.operation, Operation::Read(_)) {
+    let is_read = matches!(plan.operation, Operation::Read(_));
+    if plan.format.body != BodyFormat::Csv || (is_read && plan.read.page.is_none()) {
         return SOURCE;
     }
     sql.push(", pgrst_rows AS (");
-    select::rows(sql, &plan.read);
+    match &plan.read.page {
+        Some(page) => page::rows(sql, &plan.read, page),
+        None => select::rows(sql, &plan.read),
+    }
     sql.push(") ");
     "pgrst_rows"
 }

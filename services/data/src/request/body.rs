@@ -1,7 +1,7 @@
 //! The body: which columns or arguments it holds. Its bytes go to PostgreSQL as they came.
 
 mod csv;
-mod depth;
+pub(crate) mod depth;
 mod keys;
 
 use std::collections::BTreeSet;

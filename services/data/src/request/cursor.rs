@@ -70,9 +70,15 @@ impl Position {
     }
 
     /// The token.
-    pub(crate) fn token(&self) -> String {
+    ///
+    /// Errors: MB102 for keys that are too long for one.
+    pub(crate) fn token(&self) -> Result<String> {
         let json = serde_json::to_vec(self).expect("strings serialise");
-        URL_SAFE_NO_PAD.encode(json)
+        let token = URL_SAFE_NO_PAD.encode(json);
+        if token.len() > MAX_TOKEN {
+            return Err(CURSOR.error("what the rows are ordered by is too long for a cursor"));
+        }
+        Ok(token)
     }
 }
 
@@ -93,8 +99,15 @@ mod tests {
             keys: vec![Some("x".to_owned()), None, Some(String::new())],
         };
 
-        assert_eq!(Position::parse(&position.token()).unwrap(), Some(position));
+        assert_eq!(Position::parse(&position.token().unwrap()).unwrap(), Some(position));
         assert_eq!(Position::parse("").unwrap(), None);
+    }
+
+    #[test]
+    fn keys_too_long_for_a_token_are_refused() {
+        let position = Position { order: String::new(), keys: vec![Some("a".repeat(MAX_TOKEN))] };
+
+        assert_eq!(position.token().unwrap_err().code.name(), "MB102");
     }
 
     #[test]

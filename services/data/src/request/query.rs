@@ -236,13 +236,20 @@ fn distinct(value: &str) -> Result<Distinct> {
     names.map(Distinct::By).map_err(|failure| failure.into_error("distinct parameter", value))
 }
 
+/// Which page is wanted. A query in the body asks for the first or last; the address may go on from there.
 fn cursor(query: &Query, side: &str, token: &str, pairs: &[(String, Option<String>)]) -> Result<Cursor> {
-    if query.cursor.is_some() {
+    let given = query.cursor.as_ref();
+    if given.is_some_and(|given| given.position.is_some()) && !token.is_empty() {
         return Err(CURSOR.error("a page is either before or after one row"));
     }
+    if let (Some(given), true) = (given, token.is_empty()) {
+        return Ok(given.clone());
+    }
     let side = if side == "after" { Side::After } else { Side::Before };
-    let is_other =
-        |(key, value): &&(String, Option<String>)| key != side.name() || value.as_deref() != Some(token);
+    let is_other = |(key, value): &&(String, Option<String>)| {
+        let value = value.as_deref();
+        !(matches!(key.as_str(), "after" | "before") && (value == Some("") || value == Some(token)))
+    };
     let others: Vec<_> = pairs.iter().filter(is_other).cloned().collect();
     Ok(Cursor { side, position: Position::parse(token)?, others: canonical(&others) })
 }

@@ -32,7 +32,7 @@ pub(super) fn link(answer: &mut Answer, cursor: &Cursor, page: &Page, ends: Opti
 
 fn one(cursor: &Cursor, page: &Page, side: Side, place: &str) -> Result<String> {
     let keys = serde_json::from_str(place).map_err(internal)?;
-    let token = Position { order: page.order.clone(), keys }.token();
+    let token = Position { order: page.order.clone(), keys }.token()?;
     let rel = match side {
         Side::After => "next",
         Side::Before => "prev",

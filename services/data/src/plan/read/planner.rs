@@ -3,7 +3,7 @@
 use base::Result;
 
 use super::{Embed, From, JoinPair, ReadPlan, SOURCE};
-use crate::error::{AGGREGATES, RELATED_ORDER};
+use crate::error::{AGGREGATES, QUERY, RELATED_ORDER};
 use crate::plan::embed::find;
 use crate::plan::field::{self, PlannedColumn, PlannedOrder};
 use crate::plan::tree::{self, Node, not_embedded};
@@ -12,6 +12,9 @@ use crate::request::ApiRequest;
 use crate::request::select::{Distinct, Join};
 use crate::schema::{Cardinality, Junction, Name, Relationship, SchemaCache, Table};
 use crate::settings::Settings;
+
+/// Questions about related rows in the conditions of one relation, with those that each asks again.
+const MAX_WEIGHT: usize = 1000;
 
 /// Plans the rows of a relation.
 pub(crate) fn of_relation(
@@ -80,7 +83,13 @@ impl Planner<'_> {
         }
         let conditions =
             node.conditions.iter().map(|logic| condition::logic(logic, table, &embeds, self.cache));
-        let conditions = conditions.collect::<Result<_>>()?;
+        let conditions = conditions.collect::<Result<Vec<_>>>()?;
+        let weight = conditions.iter().map(|condition| condition::weight(condition, &embeds)).sum();
+        if weight > MAX_WEIGHT {
+            return Err(
+                QUERY.error(format!("the conditions ask about related rows more than {MAX_WEIGHT} times"))
+            );
+        }
         let distinct = node.distinct;
         let order = node
             .order
@@ -106,6 +115,7 @@ impl Planner<'_> {
             embeds,
             keyed: false,
             page: None,
+            weight,
         })
     }
 

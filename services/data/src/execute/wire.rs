@@ -1,0 +1,340 @@
+//! A connection to PostgreSQL on which much is asked at once.
+//!
+//! Everything up to one `Sync` is one flush: one write, and one answer that the server sends together. After an error it
+//! skips what is left, so nothing asked after a statement happens if that fails. Source: PostgreSQL documentation,
+//! "Message Flow", "Pipelining". The driver's client has a `Sync` after each statement, which costs a send and a wake-up
+//! on either side; it only makes the connection.
+
+pub(crate) mod failure;
+mod output;
+pub(crate) mod row;
+pub(crate) mod stream;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures_util::FutureExt;
+use postgres_protocol::message::backend::{Header, Message};
+use postgres_protocol::message::frontend;
+use rustls::ClientConfig;
+use tokio::io::AsyncReadExt;
+use tokio_postgres::{CancelToken, Config, NoTls};
+
+use crate::render::Sql;
+pub(crate) use failure::Failure;
+use output::Output;
+pub(crate) use row::Row;
+use stream::Stream;
+
+/// Bytes to read at least at once.
+const READ: usize = 8 * 1024;
+/// A buffer that grew beyond this is given back after use. In bytes.
+const KEPT: usize = 64 * 1024;
+
+/// How a statement is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// It is read and forgotten.
+    Once,
+    /// It is read and kept under this number.
+    Kept(u32),
+    /// It was read before and is kept under this number.
+    Known(u32),
+}
+
+/// A connection.
+pub(crate) struct Wire {
+    stream: Stream,
+    cancel: CancelToken,
+    input: BytesMut,
+    output: Output,
+    /// Commands that the server keeps, by their text.
+    commands: HashMap<&'static str, u32>,
+    /// Numbers that were given.
+    given: u32,
+    /// Whether the connection can no longer be used.
+    broken: bool,
+}
+
+impl Wire {
+    /// Connects. The driver does the handshake; then the stream is ours.
+    ///
+    /// Errors: nobody there, or no entry.
+    pub(crate) async fn connect(config: &Config, tls: Option<&Arc<ClientConfig>>) -> Result<Wire, Failure> {
+        let mut stream = Stream::connect(config, tls).await?;
+        let mut config = config.clone();
+        config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+        let (client, connection) =
+            config.connect_raw(&mut stream, NoTls).await.map_err(Failure::Handshake)?;
+        let cancel = client.cancel_token();
+        // never polled, so neither says good-bye
+        drop((client, connection));
+        Ok(Wire {
+            stream,
+            cancel,
+            input: BytesMut::new(),
+            output: Output::default(),
+            commands: HashMap::new(),
+            given: 0,
+            broken: false,
+        })
+    }
+
+    /// What asks the server to give up what this connection is doing.
+    pub(crate) fn cancel(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    /// A number for a statement to keep.
+    pub(crate) fn number(&mut self) -> u32 {
+        self.given += 1;
+        self.given
+    }
+
+    /// Forgets a kept statement, with the next flush.
+    pub(crate) fn forget(&mut self, number: u32) {
+        // a name of ours holds no NUL, which is all that can fail
+        let _ = frontend::close(b'S', &name(number), &mut self.output.small);
+    }
+
+    /// Whether it is still there, as far as can be known without asking.
+    pub(crate) fn is_open(&mut self) -> bool {
+        loop {
+            if self.broken {
+                return false;
+            }
+            self.input.reserve(READ);
+            match self.stream.read_buf(&mut self.input).now_or_never() {
+                None => return true,
+                // said unasked: notices are fine, an error is a farewell
+                Some(Ok(1..)) => self.broken = !self.is_calm(),
+                Some(Ok(0) | Err(_)) => self.broken = true,
+            }
+        }
+    }
+
+    fn is_calm(&mut self) -> bool {
+        loop {
+            match Message::parse(&mut self.input) {
+                Ok(None) => return true,
+                Ok(Some(message)) if is_unasked(&message) => {}
+                Ok(Some(_)) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Begins a flush.
+    pub(crate) fn ask(&mut self) -> Flush<'_> {
+        Flush { wire: self, asked: 0, commands: Vec::new(), failed: None }
+    }
+
+    async fn message(&mut self) -> Result<Message, Failure> {
+        loop {
+            if let Some(message) = Message::parse(&mut self.input)? {
+                if is_unasked(&message) {
+                    continue;
+                }
+                return Ok(message);
+            }
+            let whole = Header::parse(&self.input)?.map_or(0, |header| header.len() as usize + 1);
+            self.input.reserve(whole.saturating_sub(self.input.len()).max(READ));
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(Failure::ended());
+            }
+        }
+    }
+}
+
+fn is_unasked(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::NoticeResponse(_) | Message::ParameterStatus(_) | Message::NotificationResponse(_)
+    )
+}
+
+fn name(number: u32) -> String {
+    format!("s{number}")
+}
+
+/// What is asked together.
+pub(crate) struct Flush<'w> {
+    wire: &'w mut Wire,
+    /// How many statements.
+    asked: usize,
+    /// Commands that are read for the first time.
+    commands: Vec<&'static str>,
+    failed: Option<Failure>,
+}
+
+impl<'w> Flush<'w> {
+    /// Commands without values, one after the other.
+    pub(crate) fn commands(&mut self, commands: &[&'static str]) -> &mut Self {
+        for command in commands {
+            let reading = match self.wire.commands.get(command) {
+                Some(number) => Reading::Known(*number),
+                None => {
+                    let number = self.wire.number();
+                    self.wire.commands.insert(command, number);
+                    self.commands.push(command);
+                    Reading::Kept(number)
+                }
+            };
+            self.statement(&Sql::fixed(command, Vec::new()), reading);
+        }
+        self
+    }
+
+    /// A statement with its values.
+    pub(crate) fn statement(&mut self, sql: &Sql, reading: Reading) -> &mut Self {
+        if let Err(failure) = self.add(sql, reading) {
+            self.failed.get_or_insert(failure);
+        }
+        self
+    }
+
+    fn add(&mut self, sql: &Sql, reading: Reading) -> Result<(), Failure> {
+        let output = &mut self.wire.output;
+        let name = match reading {
+            Reading::Once => String::new(),
+            Reading::Kept(number) | Reading::Known(number) => name(number),
+        };
+        if !matches!(reading, Reading::Known(_)) {
+            frontend::parse(&name, sql.text(), [], &mut output.small)?;
+        }
+        output.bind(&name, sql.values())?;
+        frontend::execute("", 0, &mut output.small)?;
+        self.asked += 1;
+        Ok(())
+    }
+
+    /// Sends all, and waits for all answers: the rows of each statement.
+    ///
+    /// Errors: the first. The server did nothing of what was asked after it.
+    pub(crate) async fn answers(self) -> Result<Vec<Vec<Row>>, Failure> {
+        let asked = self.asked;
+        let mut answers = self.send().await?;
+        let mut all = Vec::with_capacity(asked);
+        while answers.left > 0 {
+            let mut rows = Vec::new();
+            while let Some(row) = answers.next().await? {
+                rows.push(row);
+            }
+            all.push(rows);
+        }
+        answers.end().await?;
+        Ok(all)
+    }
+
+    /// Sends all; the answers are yet to be read.
+    pub(crate) async fn send(self) -> Result<Answers<'w>, Failure> {
+        let Flush { wire, asked, commands, failed } = self;
+        if let Some(failure) = failed {
+            wire.output.clear();
+            wire.unread(&commands);
+            return Err(failure);
+        }
+        frontend::sync(&mut wire.output.small);
+        // until the last answer is read, nobody else may ask
+        wire.broken = true;
+        let Wire { output, stream, .. } = wire;
+        output.send(stream).await?;
+        if wire.output.small.capacity() > KEPT {
+            wire.output.small = BytesMut::new();
+        }
+        Ok(Answers { wire, left: asked, commands })
+    }
+}
+
+impl Wire {
+    /// Takes back that commands are known: nobody can say whether the server came to read them.
+    fn unread(&mut self, commands: &[&'static str]) {
+        for command in commands {
+            if let Some(number) = self.commands.remove(command) {
+                self.forget(number);
+            }
+        }
+    }
+}
+
+/// Answers that are read on later.
+pub(crate) struct Paused {
+    left: usize,
+    commands: Vec<&'static str>,
+}
+
+impl Wire {
+    /// Reads on.
+    pub(crate) fn resume(&mut self, paused: Paused) -> Answers<'_> {
+        let Paused { left, commands } = paused;
+        Answers { wire: self, left, commands }
+    }
+}
+
+/// Answers on their way.
+pub(crate) struct Answers<'w> {
+    wire: &'w mut Wire,
+    /// Statements whose answer has not ended yet.
+    pub(crate) left: usize,
+    commands: Vec<&'static str>,
+}
+
+impl Answers<'_> {
+    /// The next row of the statement that is being answered; `None` at its end.
+    ///
+    /// Errors: what PostgreSQL says; then it has skipped the rest.
+    pub(crate) async fn next(&mut self) -> Result<Option<Row>, Failure> {
+        loop {
+            match self.wire.message().await? {
+                Message::DataRow(body) => return Ok(Some(Row::of(&body)?)),
+                Message::CommandComplete(_) | Message::EmptyQueryResponse => {
+                    self.left -= 1;
+                    return Ok(None);
+                }
+                Message::ErrorResponse(body) => {
+                    let reported = failure::Reported::of(body.fields())?;
+                    self.wire.unread(&self.commands);
+                    self.left = 0;
+                    // after a farewell there is nothing more to come
+                    let _ = self.ready().await;
+                    return Err(Failure::Database(reported));
+                }
+                Message::ParseComplete | Message::BindComplete | Message::CloseComplete => {}
+                _ => return Err(Failure::unexpected()),
+            }
+        }
+    }
+
+    /// To be read on later, before anything else is asked.
+    pub(crate) fn pause(self) -> Paused {
+        Paused { left: self.left, commands: self.commands }
+    }
+
+    /// Waits until the server is ready for more.
+    pub(crate) async fn end(mut self) -> Result<(), Failure> {
+        self.ready().await
+    }
+
+    async fn ready(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.wire.message().await? {
+                Message::ReadyForQuery(_) => {
+                    self.wire.broken = false;
+                    if self.wire.input.is_empty() && self.wire.input.capacity() > KEPT {
+                        self.wire.input = BytesMut::new();
+                    }
+                    return Ok(());
+                }
+                Message::CloseComplete => {}
+                // the end itself may fail, as a commit of an implicit transaction does
+                Message::ErrorResponse(body) => {
+                    let reported = failure::Reported::of(body.fields())?;
+                    self.left = 0;
+                    let _ = Box::pin(self.ready()).await;
+                    return Err(Failure::Database(reported));
+                }
+                _ => return Err(Failure::unexpected()),
+            }
+        }
+    }
+}
