@@ -206,12 +206,14 @@ impl Command {
     pub fn workers(&self) -> Result<Option<usize>> {
         match self {
             Command::Sidecar(sidecar) => sidecar.workers().map(Some),
+            #[cfg(feature = "data")]
             Command::Data { .. } => Ok(Some(half_of_the_cores())),
             _ => Ok(None),
         }
     }
 }
 
+#[cfg(feature = "data")]
 fn half_of_the_cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }

@@ -1,8 +1,9 @@
 //! A request's way through the stages: parse → plan → render → execute → respond, in that direction alone.
 
+use axum::body::HttpBody as _;
 use base::error::PAYLOAD_TOO_LARGE;
 use base::{Body, Error, Request, Response, Result};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use common::project::Document;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -126,15 +127,34 @@ pub(crate) async fn perform(
     Ok((plan, outcome))
 }
 
-/// The whole body.
+/// The whole body, in memory once.
 ///
 /// Errors: 413 beyond the limit, PGRST102 if it breaks off.
 pub(crate) async fn read(body: Body, max_bytes: usize) -> Result<Bytes> {
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(cause) if cause.is::<LengthLimitError>() => Err(too_large(max_bytes)),
-        Err(cause) => Err(error::body("the request body broke off").caused_by(cause)),
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > max_bytes {
+        return Err(too_large(max_bytes));
     }
+    let mut body = Limited::new(body, max_bytes);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|cause| broken_off(cause, max_bytes))?.into_data() else { continue };
+        if whole.is_empty() && data.len() >= announced && body.is_end_stream() {
+            return Ok(data);
+        }
+        if whole.is_empty() {
+            whole.reserve(announced);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+fn broken_off(cause: Box<dyn std::error::Error + Send + Sync>, max_bytes: usize) -> Error {
+    if cause.is::<LengthLimitError>() {
+        return too_large(max_bytes);
+    }
+    error::body("the request body broke off").caused_by(cause)
 }
 
 fn too_large(max_bytes: usize) -> Error {

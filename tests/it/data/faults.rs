@@ -79,6 +79,30 @@ fn connections_that_break_in_use_are_the_databases_fault_and_are_replaced() {
 }
 
 #[test]
+fn a_function_that_forgets_statements_costs_its_connection_and_no_more() {
+    run(async {
+        let app = App::with(SCHEMA).await;
+        app.sql("create function public.deallocate() returns int language plpgsql as $$ begin execute 'deallocate all'; return 1; end $$").await;
+        let service = app.service();
+        let before = whoami(&service).await;
+        for _ in 0..3 {
+            // whether this one fails depends on what its connection knew
+            service.post(&rest("rpc/deallocate")).json(json!({})).send().await;
+        }
+        let mut failed = 0;
+        for _ in 0..40 {
+            let reply = service.post(&rest("rpc/whoami")).json(json!({})).send().await;
+            match reply.status.as_u16() {
+                200 => assert_eq!(reply.json(), before),
+                _ => failed += 1,
+            }
+        }
+        assert!(failed <= 3, "{failed} requests met a connection that has forgotten");
+        assert_eq!(whoami(&service).await, before);
+    });
+}
+
+#[test]
 fn who_finds_every_connection_busy_is_told_so_in_time() {
     run(async {
         let app = App::with(SCHEMA).await;

@@ -16,7 +16,7 @@ use crate::snapshot::settled;
 
 /// One snapshot for all statements; with an empty path PostgreSQL qualifies every name it writes.
 const BEGIN: &[&str] = &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET LOCAL search_path = ''"];
-const END: &[&str] = &["COMMIT", "RESET ALL"];
+const END: &[&str] = &["COMMIT", "RESET ROLE", "RESET ALL"];
 
 /// Reads the database's settings and its catalog.
 ///

@@ -59,10 +59,11 @@ impl Step {
         } else {
             self.begin(&mut flush, around.before, settings);
         }
-        flush.statement(&self.main, main);
+        // before the statement: behind an answer that nobody reads yet, no long question must wait to be sent
         if let Some((estimate, _)) = &self.estimate {
             flush.statement(estimate, Reading::Once);
         }
+        flush.statement(&self.main, main);
         flush.commands(around.after);
         let answers = flush.answers().await;
         if !around.goes_on {
@@ -75,13 +76,14 @@ impl Step {
         }
         let before = if around.goes_on { around.before.len() } else { self.before(around.before) };
         let mut answers = answers.into_iter().skip(before);
+        let estimate = self.estimate.as_ref().and_then(|_| answers.next());
         let rows = answers.next().unwrap_or_default();
         let outcome = if self.explains { Outcome::of_plan(&rows) } else { Outcome::of(&rows)? };
         for check in &self.checks {
             check.verify(&outcome)?;
         }
         match &self.estimate {
-            Some((_, most)) => outcome.estimated(&answers.next().unwrap_or_default(), *most),
+            Some((_, most)) => outcome.estimated(&estimate.unwrap_or_default(), *most),
             None => Ok(outcome),
         }
     }

@@ -19,6 +19,7 @@ use postgres_protocol::message::backend::{Header, Message};
 use postgres_protocol::message::frontend;
 use rustls::ClientConfig;
 use tokio::io::AsyncReadExt;
+use tokio::task::unconstrained;
 use tokio_postgres::{CancelToken, Config, NoTls};
 
 use crate::render::Sql;
@@ -31,6 +32,9 @@ use stream::Stream;
 const READ: usize = 8 * 1024;
 /// A buffer that grew beyond this is given back after use. In bytes.
 const KEPT: usize = 64 * 1024;
+
+/// What PostgreSQL says of a statement that it should know and does not, or should not and does.
+const UNKNOWN_STATEMENTS: [&str; 2] = ["26000", "42P05"];
 
 /// How a statement is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +57,14 @@ pub(crate) struct Wire {
     commands: HashMap<&'static str, u32>,
     /// Numbers that were given.
     given: u32,
-    /// Whether the connection can no longer be used.
+    /// Statements that the server is to forget, with the next flush.
+    closing: Vec<u32>,
+    /// How many of them it was told of.
+    told: usize,
+    /// Whether answers are still to come, or nobody knows.
     broken: bool,
+    /// Whether the server knows other statements than it should, as after `DEALLOCATE ALL`: it must not serve others.
+    doomed: bool,
 }
 
 impl Wire {
@@ -77,7 +87,10 @@ impl Wire {
             output: Output::default(),
             commands: HashMap::new(),
             given: 0,
+            closing: Vec::new(),
+            told: 0,
             broken: false,
+            doomed: false,
         })
     }
 
@@ -94,26 +107,26 @@ impl Wire {
 
     /// Forgets a kept statement, with the next flush.
     pub(crate) fn forget(&mut self, number: u32) {
-        // a name of ours holds no NUL, which is all that can fail
-        let _ = frontend::close(b'S', &name(number), &mut self.output.small);
+        self.closing.push(number);
     }
 
     /// Whether it is still there, as far as can be known without asking.
     pub(crate) fn is_open(&mut self) -> bool {
         loop {
-            if self.broken {
+            if self.broken || self.doomed || !self.is_calm() {
                 return false;
             }
             self.input.reserve(READ);
-            match self.stream.read_buf(&mut self.input).now_or_never() {
+            // a task that has used up its turn would be told to wait, whatever there is
+            match unconstrained(self.stream.read_buf(&mut self.input)).now_or_never() {
                 None => return true,
-                // said unasked: notices are fine, an error is a farewell
-                Some(Ok(1..)) => self.broken = !self.is_calm(),
+                Some(Ok(1..)) => {}
                 Some(Ok(0) | Err(_)) => self.broken = true,
             }
         }
     }
 
+    /// Whether nothing was said unasked but notices: an error is a farewell.
     fn is_calm(&mut self) -> bool {
         loop {
             match Message::parse(&mut self.input) {
@@ -229,11 +242,17 @@ impl<'w> Flush<'w> {
     /// Sends all; the answers are yet to be read.
     pub(crate) async fn send(self) -> Result<Answers<'w>, Failure> {
         let Flush { wire, asked, commands, failed } = self;
+        // whoever asks while answers are to come would take them for theirs
+        let failed = failed.or_else(|| wire.broken.then(Failure::ended));
         if let Some(failure) = failed {
             wire.output.clear();
             wire.unread(&commands);
             return Err(failure);
         }
+        for number in &wire.closing {
+            frontend::close(b'S', &name(*number), &mut wire.output.small)?;
+        }
+        wire.told = wire.closing.len();
         frontend::sync(&mut wire.output.small);
         // until the last answer is read, nobody else may ask
         wire.broken = true;
@@ -294,6 +313,9 @@ impl Answers<'_> {
                 Message::ErrorResponse(body) => {
                     let reported = failure::Reported::of(body.fields())?;
                     self.wire.unread(&self.commands);
+                    // what came after the error was not heard
+                    self.wire.told = 0;
+                    self.wire.doomed |= UNKNOWN_STATEMENTS.contains(&&*reported.code);
                     self.left = 0;
                     // after a farewell there is nothing more to come
                     let _ = self.ready().await;
@@ -320,6 +342,8 @@ impl Answers<'_> {
             match self.wire.message().await? {
                 Message::ReadyForQuery(_) => {
                     self.wire.broken = false;
+                    let told = std::mem::take(&mut self.wire.told);
+                    self.wire.closing.drain(..told);
                     if self.wire.input.is_empty() && self.wire.input.capacity() > KEPT {
                         self.wire.input = BytesMut::new();
                     }

@@ -21,9 +21,10 @@ use tokio_rustls::client::TlsStream;
 /// How long a connection is idle before the kernel asks whether the peer is there, and between two questions.
 const IDLE: Duration = Duration::from_secs(30);
 const PROBE: Duration = Duration::from_secs(10);
-/// How long what was sent may go unacknowledged by the peer's kernel; a statement may take longer.
+/// How long what was sent may wait for the peer's kernel to take it. A server that is busy with a statement takes nothing of
+/// a large one behind it.
 #[cfg(target_os = "linux")]
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// A stream to a server.
 pub(crate) enum Stream {
