@@ -171,9 +171,9 @@ impl Lines {
             if !chunk.is_empty() && !sent(&sender, Ok(chunk)).await {
                 return;
             }
-            let mut told_already = None;
+            let mut first = None;
             let filled = tokio::select! {
-                filled = self.fill(&mut lease, &step, &mut told_already) => filled,
+                filled = self.fill(&mut lease, &step, &mut first) => filled,
                 () = sender.closed() => return,
             };
             match filled {
