@@ -57,7 +57,7 @@ pub(crate) async fn insert(
         if let WriteKind::Nested(again) = &mut write.kind {
             again.json = keys;
         }
-        let outcome = inserter.series.next(&session.step(&plan)).await?;
+        let outcome = inserter.step(&plan).await?;
         return Ok((plan, outcome));
     }
     let location = match (&inserted[..], request.preferences.returns) {
@@ -203,13 +203,22 @@ impl<'a> Inserter<'a> {
         Ok(())
     }
 
+    /// Runs a statement. One request has one beginning: its settings, and the function that runs before.
+    async fn step(&mut self, plan: &Plan) -> Result<Outcome> {
+        let step = self.session.step(plan);
+        self.statements += 1;
+        match self.statements {
+            1 => self.series.step(&step).await,
+            _ => self.series.next(&step).await,
+        }
+    }
+
     /// Inserts rows of columns alone; where a row lacks what another has, the column's default stands.
     async fn insert_own(&mut self, table: &Table, rows: &[Row], returning: Vec<String>) -> Result<Vec<Row>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        self.statements += 1;
-        if self.statements > MAX_STATEMENTS {
+        if self.statements == MAX_STATEMENTS {
             return Err(NESTED.error(format!("one request inserts into {MAX_STATEMENTS} relations at most")));
         }
         self.rows += rows.len();
@@ -226,12 +235,7 @@ impl<'a> Inserter<'a> {
         let defaults = differ || self.session.request.preferences.missing == Some(Missing::Default);
         let rows_of = Rows { json: rows::document(rows)?, columns, defaults };
         let plan = insertion(table, rows_of, returning);
-        let step = self.session.step(&plan);
-        // one request has one beginning: its settings, and the function that runs before
-        let outcome = match self.statements {
-            1 => self.series.step(&step).await?,
-            _ => self.series.next(&step).await?,
-        };
+        let outcome = self.step(&plan).await?;
         self.set = (outcome.headers, outcome.status);
         if usize::try_from(outcome.page) != Ok(rows.len()) {
             return Err(not_all(table));

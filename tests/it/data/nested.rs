@@ -146,6 +146,18 @@ fn keys_that_share_a_column_agree_on_it() {
 }
 
 #[test]
+fn no_rows_are_inserted_under_the_callers_role_too() {
+    run(async {
+        let (app, service) = library().await;
+        for actor in [&service, &app.anon()] {
+            let none =
+                insert(actor, "books?columns=title,chapters&select=id", WHOLE, json!([])).await.expect(201);
+            assert_eq!(none.json(), json!([]));
+        }
+    });
+}
+
+#[test]
 fn rows_are_bounded() {
     run(async {
         let (_app, service) = library().await;

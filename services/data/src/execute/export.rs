@@ -11,7 +11,7 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::lease::Lease;
-use super::transaction::{Frame, roll_back};
+use super::transaction::{Frame, end, roll_back};
 use super::wire::{Answers, Failure, Paused, Reading, Row};
 use super::{Outcome, Step};
 use crate::error::envelope::internal;
@@ -100,7 +100,7 @@ impl Export {
             }
             return Ok((outcome, Some(lines)));
         }
-        end(lease, frame).await.map_err(|failure| step.failed(failure))?;
+        end(lease, frame.end()).await.map_err(|failure| step.failed(failure))?;
         Ok((Outcome { page: lines.count, body: lines.take(), ..outcome }, None))
     }
 }
@@ -187,7 +187,7 @@ impl Lines {
                 }
             }
         }
-        let last = match end(&mut lease, frame).await {
+        let last = match end(&mut lease, frame.end()).await {
             Ok(()) => Ok(self.take()),
             Err(failure) => Err(step.failed(failure)),
         };
@@ -200,22 +200,9 @@ impl Lines {
 async fn before(mut answers: Answers<'_>) -> Result<(Vec<Vec<Row>>, Paused), Failure> {
     let mut all = Vec::new();
     while answers.left > 1 {
-        let mut rows = Vec::new();
-        while let Some(row) = answers.next().await? {
-            rows.push(row);
-        }
-        all.push(rows);
+        all.push(answers.rows().await?);
     }
     Ok((all, answers.pause()))
-}
-
-/// Ends the transaction.
-async fn end(lease: &mut Lease, frame: Frame) -> Result<(), Failure> {
-    let mut flush = lease.connection().wire.ask();
-    flush.commands(frame.end());
-    flush.answers().await?;
-    lease.finish();
-    Ok(())
 }
 
 async fn sent(sender: &mpsc::Sender<Result<Bytes>>, chunk: Result<Bytes>) -> bool {

@@ -10,6 +10,7 @@ use base::Result;
 use super::Outcome;
 use super::lease::Lease;
 use super::step::{Around, Step};
+use super::wire::Failure;
 use crate::error::database::failed;
 
 /// Ends a transaction well. What a function set for the session goes too, so that the next request starts fresh.
@@ -51,13 +52,11 @@ pub(crate) async fn run(mut lease: Lease, frame: Frame, step: &Step) -> Result<O
     let after = if at_once { frame.end() } else { &[] };
     let around = Around { before: &[frame.begin], after, ends: at_once, goes_on: false };
     let mut done = step.perform(&mut lease, around).await;
-    if done.is_ok() && !lease.is_finished() {
-        let mut flush = lease.connection().wire.ask();
-        flush.commands(frame.end());
-        match flush.answers().await {
-            Ok(_) => lease.finish(),
-            Err(failure) => done = Err(step.failed(failure)),
-        }
+    if done.is_ok()
+        && !lease.is_finished()
+        && let Err(failure) = end(&mut lease, frame.end()).await
+    {
+        done = Err(step.failed(failure));
     }
     if !lease.is_finished() {
         Box::pin(roll_back(&mut lease)).await;
@@ -67,12 +66,16 @@ pub(crate) async fn run(mut lease: Lease, frame: Frame, step: &Step) -> Result<O
 
 /// Ends whatever is open; if the server confirms it, the connection may serve others.
 pub(super) async fn roll_back(lease: &mut Lease) {
+    let _ = tokio::time::timeout(ROLL_BACK_TIMEOUT, end(lease, ROLL_BACK)).await;
+}
+
+/// Ends a transaction by these commands; once the server confirmed them, the connection may serve others.
+pub(super) async fn end(lease: &mut Lease, commands: &[&'static str]) -> Result<(), Failure> {
     let mut flush = lease.connection().wire.ask();
-    flush.commands(ROLL_BACK);
-    let rolled_back = flush.answers();
-    if let Ok(Ok(_)) = tokio::time::timeout(ROLL_BACK_TIMEOUT, rolled_back).await {
-        lease.finish();
-    }
+    flush.commands(commands);
+    flush.answers().await?;
+    lease.finish();
+    Ok(())
 }
 
 /// A transaction of several steps, each of which may depend on what came of those before.
@@ -94,12 +97,11 @@ impl Series {
     pub(crate) async fn end<T>(mut self, done: Result<T>) -> Result<T> {
         let mut done = done;
         if done.is_ok() {
-            let mut flush = self.lease.connection().wire.ask();
-            flush.commands(self.frame.end());
-            match flush.answers().await {
-                Ok(_) => self.lease.finish(),
-                Err(failure) => done = Err(failed(failure, self.authenticated)),
-            }
+            let ended = end(&mut self.lease, self.frame.end()).await;
+            done = match ended {
+                Ok(()) => done,
+                Err(failure) => Err(failed(failure, self.authenticated)),
+            };
         }
         if !self.lease.is_finished() {
             roll_back(&mut self.lease).await;

@@ -229,11 +229,7 @@ impl<'w> Flush<'w> {
         let mut answers = self.send().await?;
         let mut all = Vec::with_capacity(asked);
         while answers.left > 0 {
-            let mut rows = Vec::new();
-            while let Some(row) = answers.next().await? {
-                rows.push(row);
-            }
-            all.push(rows);
+            all.push(answers.rows().await?);
         }
         answers.end().await?;
         Ok(all)
@@ -325,6 +321,15 @@ impl Answers<'_> {
                 _ => return Err(Failure::unexpected()),
             }
         }
+    }
+
+    /// All rows of the statement that is being answered.
+    pub(crate) async fn rows(&mut self) -> Result<Vec<Row>, Failure> {
+        let mut rows = Vec::new();
+        while let Some(row) = self.next().await? {
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     /// To be read on later, before anything else is asked.
