@@ -14,11 +14,13 @@ use tokio::time::{Instant, Sleep};
 /// buffer that was full counts as moving again once a good part of it is free.
 const WRITE_STALL: Duration = Duration::from_secs(60);
 
-/// How long a peer is heard out that still writes when nothing more will be answered,
-const LINGER: Duration = Duration::from_secs(1);
-/// and how much is read of it. Were the socket closed with something unread, the kernel would reset the connection, and
-/// the peer lose the answer that told it to stop (RFC 9112 §9.6).
-const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a peer is heard out that still writes when nothing more will be answered, how long it may pause meanwhile,
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_PAUSE: Duration = Duration::from_secs(1);
+/// and how much is read of it: more than most bodies that are refused for their size. Were the socket closed with
+/// something unread, the kernel would reset the connection, and the peer lose the answer that told it to stop (RFC 9112
+/// §9.6); most clients look for it only when they have sent everything.
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -36,7 +38,9 @@ pub struct Connection {
 }
 
 struct Lingering {
+    /// The end of the pause that is allowed.
     until: Pin<Box<Sleep>>,
+    last: Instant,
     left_bytes: usize,
 }
 
@@ -48,7 +52,8 @@ impl Connection {
     /// Reads and forgets until the peer has ended too, or has had its time or its bytes.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let lingering = self.lingering.get_or_insert_with(|| Lingering {
-            until: Box::pin(tokio::time::sleep(LINGER)),
+            until: Box::pin(tokio::time::sleep(LINGER_PAUSE)),
+            last: Instant::now() + LINGER,
             left_bytes: LINGER_BYTES,
         });
         let mut discarded = [0; 4096];
@@ -57,6 +62,7 @@ impl Connection {
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {
                     lingering.left_bytes = lingering.left_bytes.saturating_sub(buffer.filled().len());
+                    lingering.until.as_mut().reset(lingering.last.min(Instant::now() + LINGER_PAUSE));
                 }
                 _ => break,
             }
@@ -166,8 +172,18 @@ mod tests {
         let (mut connection, theirs) = pair().await;
         let started = Instant::now();
         connection.shutdown().await.unwrap();
-        assert_eq!(started.elapsed(), LINGER);
+        assert_eq!(started.elapsed(), LINGER_PAUSE);
         drop(theirs);
+
+        let (mut connection, mut theirs) = pair().await;
+        let started = Instant::now();
+        tokio::spawn(async move {
+            while theirs.write_all(b"more").await.is_ok() {
+                sleep(LINGER_PAUSE / 2).await;
+            }
+        });
+        connection.shutdown().await.unwrap();
+        assert_eq!(started.elapsed(), LINGER);
     }
 
     #[tokio::test(start_paused = true)]

@@ -251,6 +251,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_sends_more_than_is_read_gets_the_answer() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, tower::service_fn(hello), stop.clone(), Duration::ZERO));
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+
+        let body = vec![b'x'; 16 << 20];
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&body).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0, "closed before the answer");
+        }
+
+        stop.cancel();
+        served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_to_be_asked_for_a_body_is_not() {
+        let mut client = connect().await;
+        let head = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+    }
+
+    #[tokio::test]
     async fn who_finds_no_place_waits_for_one() {
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
