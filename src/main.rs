@@ -39,5 +39,5 @@ fn runtime(command: &Command) -> base::Result<Runtime> {
         }
         None => Builder::new_multi_thread(),
     };
-    builder.enable_all().build().or_internal()
+    builder.thread_stack_size(meshbase::cli::STACK_BYTES).enable_all().build().or_internal()
 }

@@ -213,6 +213,10 @@ impl Command {
     }
 }
 
+/// The stack of a thread: in one process a call from the gateway through a service and the mesh to the platform is one
+/// chain of polls, which in a build without optimisation takes close to the usual 2 MiB. Only what is used takes memory.
+pub const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 #[cfg(feature = "data")]
 fn half_of_the_cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use base::error::{BAD_REQUEST, DEADLINE_EXCEEDED, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Raised, chain};
 use base::{Clock, Error, Random, Request, Response, Result, header};
@@ -86,13 +86,14 @@ pub struct Envelope {
     pub write: fn(&Error, &HeaderMap) -> Response,
 }
 
-#[derive(Clone)]
+/// The layers. They are functions that call one another and not layers of the router, which would box each one's future
+/// and clone all that is inside of it for every request.
 struct Onion {
     service: &'static str,
     projects: Option<Projects>,
     recorder: Recorder,
     envelope: Envelope,
-    operations: Arc<Operations>,
+    operations: Operations,
 }
 
 /// Wraps a service's routes; their documentation names the operations in records.
@@ -107,20 +108,17 @@ pub fn onion(
 ) -> Service {
     let (routes, openapi) = routes.split_for_parts();
     let recorder = deps.recorder.clone();
-    let onion = Onion { service, projects, recorder, envelope, operations: Arc::new(operations(&openapi)) };
+    let onion = Onion { service, projects, recorder, envelope, operations: operations(&openapi) };
     let router = routes
         .fallback(async || NOT_FOUND.error("no such route"))
         .method_not_allowed_fallback(async || METHOD_NOT_ALLOWED.error("method not allowed"))
-        .layer(from_fn_with_state(onion.clone(), project))
-        .layer(from_fn(deadline))
-        .layer(from_fn_with_state(onion.clone(), errors))
-        .layer(from_fn_with_state(onion, record))
+        .layer(from_fn_with_state(Arc::new(onion), record))
         .route("/readyz", axum::routing::get(async || "ready\n"));
     Service { name: service, router }
 }
 
-/// (method, route template) → `operation_id`.
-type Operations = HashMap<(Method, String), String>;
+/// Route template → method → `operation_id`.
+type Operations = HashMap<String, HashMap<Method, String>>;
 
 fn operations(openapi: &OpenApi) -> Operations {
     let mut operations = Operations::new();
@@ -136,31 +134,31 @@ fn operations(openapi: &OpenApi) -> Operations {
         ];
         for (method, operation) in by_method {
             if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) {
-                operations.insert((method, path.clone()), id);
+                operations.entry(path.clone()).or_default().insert(method, id);
             }
         }
     }
     operations
 }
 
-async fn record(State(onion): State<Onion>, mut request: Request, next: Next) -> Response {
+async fn record(State(onion): State<Arc<Onion>>, mut request: Request, next: Next) -> Response {
     if onion.projects.as_ref().is_some_and(|projects| projects.only().is_some()) {
         // no proxy of ours is there to vouch for any of it
         header::strip_own(request.headers_mut());
     }
     let started = Instant::now();
     let method = request.method().clone();
-    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let path = request.extensions().get::<MatchedPath>().cloned();
     let project = text(request.headers(), header::PROJECT);
     let request_id = text(request.headers(), header::REQUEST_ID);
 
-    let response = next.run(request).await;
+    let response = onion.errors(request, next).await;
 
-    let operation = path.and_then(|path| onion.operations.get(&(method.clone(), path)).cloned());
+    let operation = path.and_then(|path| onion.operations.get(path.as_str())?.get(&method));
     onion.recorder.record(&RequestRecord {
         service: onion.service,
         project,
-        operation: operation.unwrap_or_else(|| "unmatched".to_owned()),
+        operation: operation.cloned().unwrap_or_else(|| "unmatched".to_owned()),
         method,
         status: response.status(),
         code: response.extensions().get::<Raised>().map(|raised| raised.0.code.name().to_owned()),
@@ -174,51 +172,57 @@ fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-async fn errors(State(onion): State<Onion>, request: Request, next: Next) -> Response {
-    let headers = request.headers().clone();
-    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => INTERNAL.error("internal error").into_response(),
-    };
-    let Some(Raised(error)) = response.extensions().get::<Raised>().cloned() else {
-        return response;
-    };
-    if error.status().is_server_error() {
-        let request_id = headers.get(header::REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or("-");
-        tracing::error!(service = onion.service, request_id, error = %chain(&*error), "request failed");
-    }
-    let mut written = (onion.envelope.write)(&error, &headers);
-    written.headers_mut().extend(error.headers.clone());
-    written.extensions_mut().insert(Raised(error));
-    written
-}
-
-async fn deadline(request: Request, next: Next) -> Response {
-    let left = header::deadline(request.headers());
-    let answer = Context::of(request.headers()).scope(next.run(request));
-    match left {
-        None => answer.await,
-        Some(left) => match tokio::time::timeout(left, answer).await {
+impl Onion {
+    /// Writes errors as the API does; a panic is one too.
+    async fn errors(&self, request: Request, next: Next) -> Response {
+        let headers = request.headers().clone();
+        let response = match AssertUnwindSafe(self.deadline(request, next)).catch_unwind().await {
             Ok(response) => response,
-            Err(_) => DEADLINE_EXCEEDED.error("the request took longer than it may").into_response(),
-        },
-    }
-}
-
-async fn project(State(onion): State<Onion>, mut request: Request, next: Next) -> Response {
-    if let Some(projects) = &onion.projects {
-        let found = match projects.only() {
-            Some(only) => Ok(only.clone()),
-            None => named_project(projects, request.headers()).await,
+            Err(_) => INTERNAL.error("internal error").into_response(),
         };
-        match found {
-            Ok(document) => {
-                request.extensions_mut().insert(document);
-            }
-            Err(error) => return error.into_response(),
+        let Some(Raised(error)) = response.extensions().get::<Raised>().cloned() else {
+            return response;
+        };
+        if error.status().is_server_error() {
+            let request_id = headers.get(header::REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or("-");
+            tracing::error!(service = self.service, request_id, error = %chain(&*error), "request failed");
+        }
+        let mut written = (self.envelope.write)(&error, &headers);
+        written.headers_mut().extend(error.headers.clone());
+        written.extensions_mut().insert(Raised(error));
+        written
+    }
+
+    /// Ends what takes longer than it may.
+    async fn deadline(&self, request: Request, next: Next) -> Response {
+        let left = header::deadline(request.headers());
+        let answer = Context::of(request.headers()).scope(self.project(request, next));
+        match left {
+            None => answer.await,
+            Some(left) => match tokio::time::timeout(left, answer).await {
+                Ok(response) => response,
+                Err(_) => DEADLINE_EXCEEDED.error("the request took longer than it may").into_response(),
+            },
         }
     }
-    next.run(request).await
+
+    /// Finds the project.
+    async fn project(&self, mut request: Request, next: Next) -> Response {
+        if let Some(projects) = &self.projects {
+            let found = match projects.only() {
+                Some(only) => Ok(only.clone()),
+                // in a box: finding one may take a call, whose future is large
+                None => Box::pin(named_project(projects, request.headers())).await,
+            };
+            match found {
+                Ok(document) => {
+                    request.extensions_mut().insert(document);
+                }
+                Err(error) => return error.into_response(),
+            }
+        }
+        next.run(request).await
+    }
 }
 
 /// The project that the header names. A missing header is an error, never a default: whoever calls past the

@@ -13,6 +13,7 @@ mod drop_in;
 mod error;
 mod execute;
 mod given;
+mod known;
 mod media;
 mod nested;
 mod pipeline;

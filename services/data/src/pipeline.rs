@@ -5,6 +5,7 @@ use base::error::PAYLOAD_TOO_LARGE;
 use base::{Body, Error, Request, Response, Result};
 use bytes::{Bytes, BytesMut};
 use common::project::Document;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -13,17 +14,53 @@ use crate::document;
 use crate::error::{self, ROOT_DISABLED};
 use crate::execute::session::Session;
 use crate::execute::{Outcome, Series, export, transaction};
+use crate::known::{Lookup, Read};
 use crate::nested;
 use crate::plan::{Plan, plan};
-use crate::request::{self, ApiRequest, Resource};
+use crate::render;
+use crate::request::{self, ApiRequest, Question, Resource};
 use crate::respond::{describe, respond};
 use crate::settings::OpenApiMode;
 use crate::snapshot::Snapshot;
 use crate::visit::Visit;
 
 /// Answers a request about a relation or function.
-pub(crate) async fn answer(data: &Data, project: &Document, request: Request) -> Result<Response> {
-    Call::of(data, project, request).await?.answer().await
+///
+/// In a box of its own: the router moves a handler's future from box to box, and this one is large.
+pub(crate) fn answer<'a>(
+    data: &'a Data,
+    project: &'a Document,
+    request: Request,
+) -> BoxFuture<'a, Result<Response>> {
+    Box::pin(async {
+        let (parts, body) = request.into_parts();
+        let visit = Visit::of(data, project, &parts.headers).await?;
+        if !body.is_end_stream() {
+            let body = read(body, data.max_body_bytes).await?;
+            return Call::read(visit, parts, body)?.answer().await;
+        }
+        let question = Question::of(&parts);
+        match visit.snapshot.known.look_up(&question) {
+            Lookup::Known(read) => again(visit, parts, &read).await,
+            Lookup::New => Call::read(visit, parts, Bytes::new())?.answer().await,
+            Lookup::Again(slot) => {
+                let call = Call::read(visit, parts, Bytes::new())?;
+                call.answer_and_keep(Some((slot, question))).await
+            }
+        }
+    })
+}
+
+/// Answers a read that is known.
+async fn again(mut visit: Visit<'_>, parts: Parts, read: &Read) -> Result<Response> {
+    visit.timing.ends("parse");
+    visit.timing.ends("plan");
+    let Read { request, plan, main } = read;
+    let session = visit.session(&parts, request, &visit.snapshot);
+    let (frame, step) = (session.frame(plan), session.step_of(plan, main.clone()));
+    let outcome = transaction::run(visit.lease().await?, frame, &step).await?;
+    visit.timing.ends("transaction");
+    Ok(visit.timing.tell(respond(request, plan, outcome)?))
 }
 
 /// Answers `OPTIONS`.
@@ -80,6 +117,11 @@ impl<'a> Call<'a> {
 
     /// Does what it asks for.
     pub(crate) async fn answer(self) -> Result<Response> {
+        self.answer_and_keep(None).await
+    }
+
+    /// Does what it asks for; the next who asks the same is answered by what was understood now.
+    async fn answer_and_keep(self, kept: Option<(usize, Question)>) -> Result<Response> {
         let Call { mut visit, parts, request } = self;
         let look = |Snapshot { schema, settings, .. }: &Snapshot| plan(&request, schema, settings);
         let (plan, snapshot) = visit.planned(look).await?;
@@ -89,6 +131,9 @@ impl<'a> Call<'a> {
         let mut answer = respond(&request, &plan, outcome)?;
         if let Some(rest) = rest {
             *answer.body_mut() = rest;
+        } else if let Some((slot, question)) = kept.filter(|_| plan.read_only) {
+            let main = render::main(&plan, &request, &snapshot.settings);
+            snapshot.known.keep(slot, &question, Read { request, plan, main });
         }
         Ok(visit.timing.tell(answer))
     }

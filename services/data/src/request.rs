@@ -11,6 +11,7 @@ pub(crate) mod order;
 pub(crate) mod preferences;
 pub(crate) mod profile;
 pub(crate) mod query;
+pub(crate) mod question;
 pub(crate) mod range;
 pub(crate) mod scanner;
 pub(crate) mod select;
@@ -26,6 +27,7 @@ use crate::settings::Settings;
 pub(crate) use body::{Body, Payload};
 pub(crate) use preferences::Preferences;
 pub(crate) use query::Query;
+pub(crate) use question::Question;
 pub(crate) use range::Range;
 pub(crate) use target::{Action, Resource, Target};
 
@@ -57,21 +59,22 @@ pub(crate) struct ApiRequest {
 /// Errors: the codes from PGRST100 to PGRST125 that concern the request alone.
 pub(crate) fn parse(parts: &mut Parts, body: Bytes, settings: &Settings) -> Result<ApiRequest> {
     let (query, body) = longhand::query(parts, body)?;
-    let target = Target::of(&parts.method, parts.uri.path())?.at_root(settings.root_function.as_deref());
-    let (schema, names_schema) = profile::schema(&parts.method, &parts.headers, &settings.schemas)?;
+    let Question { method, address, headers } = Question::of(parts);
+    let target = Target::of(&method, address.path())?.at_root(settings.root_function.as_deref());
+    let (schema, names_schema) = profile::schema(&method, &headers, &settings.schemas)?;
     let query = Query::parse(&query, target.action.takes_arguments())?;
-    let range = range::requested(&parts.method, &parts.headers, &query)?;
+    let range = range::requested(&method, &headers, &query)?;
     if target.action == Action::Upsert && !range.is_all() {
         return Err(PUT_LIMIT.error("limit/offset querystring parameters are not allowed for PUT"));
     }
-    let content_type = accept::content_type(&parts.headers);
+    let content_type = accept::content_type(&headers);
     let body = body::read(body, &content_type, query.columns.as_ref(), &target)?;
     Ok(ApiRequest {
         schema,
         names_schema,
         range,
-        preferences: Preferences::parse(&parts.headers, settings.tx_end.may_be_overridden()),
-        accept: accept::accepted(&parts.headers),
+        preferences: Preferences::parse(&headers, settings.tx_end.may_be_overridden()),
+        accept: accept::accepted(&headers),
         content_type,
         body,
         query,

@@ -3,17 +3,20 @@
 use base::error::chain;
 
 use crate::given::{Given, IN_DATABASE};
+use crate::known::Known;
 use crate::role_claim::RoleClaim;
 use crate::schema::SchemaCache;
 use crate::schema::load::{Catalog, assemble};
 use crate::settings::Settings;
 
-/// What a request is planned by. Loaded whole, never changed.
+/// What a request is planned by. Loaded whole, never changed; only what is known of requests grows.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) schema: SchemaCache,
     pub(crate) settings: Settings,
     pub(crate) role_claim: RoleClaim,
+    /// Reads that were planned by it.
+    pub(crate) known: Known,
 }
 
 impl Snapshot {
@@ -27,7 +30,7 @@ impl Snapshot {
     ) -> Result<Snapshot, serde_json::Error> {
         let schema = assemble(generation, catalog)?;
         let (settings, role_claim) = settled(settings, &catalog.options);
-        Ok(Snapshot { schema, settings, role_claim })
+        Ok(Snapshot { schema, settings, role_claim, known: Known::default() })
     }
 }
 

@@ -7,6 +7,7 @@ mod embed;
 mod export;
 mod faults;
 mod functions;
+mod known;
 mod matrix;
 mod media;
 mod nested;

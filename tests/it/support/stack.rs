@@ -5,14 +5,15 @@ use std::sync::{Arc, LazyLock};
 
 use base::{Random, Secret};
 use clap::Parser;
-use meshbase::cli::{Cli, Command};
+use meshbase::cli::{Cli, Command, STACK_BYTES};
 use meshbase::postgres::{Server, Spec};
 use meshbase::up::{Config, Up};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts")
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_stack_size(STACK_BYTES).enable_all().build().expect("a runtime starts")
 });
 static STACK: OnceCell<Arc<Stack>> = OnceCell::const_new();
 

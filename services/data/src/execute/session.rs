@@ -1,5 +1,6 @@
 //! Which settings a request's transaction runs under, and in which order they are set.
 
+use bytes::Bytes;
 use common::Caller;
 use common::claims::session_settings;
 use http::request::Parts;
@@ -35,6 +36,11 @@ impl Session<'_> {
 
     /// What a planned request does.
     pub(crate) fn step(self, plan: &Plan) -> Step {
+        self.step_of(plan, main(plan, self.request, self.settings))
+    }
+
+    /// The same with a statement that was rendered before.
+    pub(crate) fn step_of(self, plan: &Plan, main: Sql) -> Step {
         let Session { request, settings, .. } = self;
         let explains = plan.format.media_type.explain().is_some();
         let estimates = !explains
@@ -45,7 +51,7 @@ impl Session<'_> {
             explains,
             checks: if explains { Vec::new() } else { check::of(request, plan) },
             read_only: plan.read_only,
-            ..self.inspection(plan.function(), main(plan, request, settings))
+            ..self.inspection(plan.function(), main)
         }
     }
 
@@ -60,7 +66,7 @@ impl Session<'_> {
         let most =
             self.settings.max_rows.filter(|_| self.request.preferences.count == Some(Count::Estimated));
         Export {
-            step: Step { main: export::export(plan), ..self.step(plan) },
+            step: self.step_of(plan, export::export(plan)),
             total: self.request.preferences.counts().then(|| export::count(plan, most)),
             is_csv: plan.format.body == BodyFormat::Csv,
             range: (plan.read.range.offset(), plan.read.range.limit()),
@@ -84,7 +90,7 @@ impl Session<'_> {
             // whoever has no other role is asked to log in instead of refused
             authenticated: self.settings.anon_role.as_ref() != Some(role),
             generation: self.schema.generation,
-            settings: session::settings(&self.all(function)),
+            settings: session::settings(self.all(function)),
             pre_request: self.settings.pre_request.as_deref().map(session::pre_request),
             main,
             explains: false,
@@ -96,23 +102,26 @@ impl Session<'_> {
 
     /// Every setting, in order: the path first, what the role brings along before the role itself – whoever may
     /// set a thing may do so before taking a role that may not –, then the request, then what overrides.
-    fn all(self, function: Option<&Function>) -> Vec<(String, String)> {
+    fn all(self, function: Option<&Function>) -> Vec<(Bytes, Bytes)> {
         let Session { parts, caller, request, schema, settings } = self;
         let path = std::iter::once(&request.schema).chain(&settings.extra_search_path).map(String::as_str);
-        let mut all = vec![("search_path".to_owned(), session::search_path(path))];
+        let owned = |(name, value): &(String, String)| (name.clone().into(), value.clone().into());
+        let mut all: Vec<(Bytes, Bytes)> = vec![("search_path".into(), session::search_path(path).into())];
         if let Some(role) = schema.roles.get(&caller.role) {
-            all.extend(role.settings.iter().cloned());
+            all.extend(role.settings.iter().map(owned));
         }
         let of_request = session_settings(caller, &parts.method, parts.uri.path(), &parts.headers);
-        all.extend(of_request.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        all.extend(of_request.into_iter().map(|(name, value)| (name.into(), value.into())));
         if let Some(timezone) = &request.preferences.timezone {
-            all.push(("timezone".to_owned(), timezone.clone()));
+            all.push(("timezone".into(), timezone.clone().into()));
         }
         if let Some(function) = function {
-            all.extend(self.hoisted(function).cloned());
+            all.extend(self.hoisted(function).map(owned));
         }
         let of_project = settings.app_settings.iter();
-        all.extend(of_project.map(|(name, value)| (format!("app.settings.{name}"), value.clone())));
+        all.extend(
+            of_project.map(|(name, value)| (format!("app.settings.{name}").into(), value.clone().into())),
+        );
         all
     }
 

@@ -1,6 +1,11 @@
 //! What holds for a transaction: its beginning, its settings, and the function that may run before its statement.
 
-use super::sql::Sql;
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::sql::{Sql, Value};
 use crate::schema::Name;
 use crate::schema::role::Isolation;
 
@@ -16,13 +21,20 @@ pub(crate) fn begin(isolation: Isolation, read_only: bool) -> &'static str {
     }
 }
 
-/// Sets each setting for the transaction, in order.
-pub(crate) fn settings(all: &[(String, String)]) -> Sql {
-    let mut sql = Sql::new();
-    sql.push("SELECT ").list(all, ", ", |sql, (name, value)| {
-        sql.push("set_config(").bind(name.clone()).push(", ").bind(value.clone()).push(", true)");
-    });
-    sql
+/// Sets each setting, given as name and value, for the transaction, in order.
+pub(crate) fn settings(all: Vec<(Bytes, Bytes)>) -> Sql {
+    // every request has this statement: it is written once for each number of settings that is usual
+    static WRITTEN: [OnceLock<String>; 32] = [const { OnceLock::new() }; 32];
+    let text = match WRITTEN.get(all.len()) {
+        Some(written) => Cow::Borrowed(written.get_or_init(|| set(all.len())).as_str()),
+        None => Cow::Owned(set(all.len())),
+    };
+    Sql::fixed(text, all.into_iter().flat_map(|(name, value)| [name, value]).map(Value::Text).collect())
+}
+
+fn set(count: usize) -> String {
+    let calls = (1..=count).map(|n| format!("set_config(${}, ${}, true)", 2 * n - 1, 2 * n));
+    format!("SELECT {}", calls.collect::<Vec<_>>().join(", "))
 }
 
 /// A schema path as the setting holds it.
@@ -49,9 +61,13 @@ mod tests {
 
     #[test]
     fn settings_are_bound_and_local() {
-        let sql = settings(&[("role".to_owned(), "anon'; --".to_owned()), ("a.b".to_owned(), String::new())]);
+        let sql = settings(vec![("role".into(), "anon'; --".into()), ("a.b".into(), "".into())]);
 
         assert_eq!(sql.text(), "SELECT set_config($1, $2, true), set_config($3, $4, true)");
+        let values = ["role", "anon'; --", "a.b", ""].map(|value| Value::Text(value.into()));
+        assert_eq!(sql.values(), values);
+        let many = settings(vec![("a.b".into(), "".into()); 40]);
+        assert!(many.text().ends_with(", set_config($79, $80, true)"), "{}", many.text());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A statement under construction: text that is ours, names that are quoted, values that are bound.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::schema::{CatalogText, Name};
@@ -7,7 +9,7 @@ use crate::schema::{CatalogText, Name};
 /// A statement and its values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sql {
-    text: String,
+    text: Cow<'static, str>,
     values: Vec<Value>,
 }
 
@@ -38,28 +40,29 @@ impl Sql {
 
     /// Appends text of our own.
     pub(crate) fn push(&mut self, text: &'static str) -> &mut Sql {
-        self.text.push_str(text);
+        self.text.to_mut().push_str(text);
         self
     }
 
     /// Appends text that the catalog wrote.
     pub(crate) fn catalog(&mut self, text: &CatalogText) -> &mut Sql {
-        self.text.push_str(text.as_str());
+        self.text.to_mut().push_str(text.as_str());
         self
     }
 
     /// Appends a name in quotes.
     pub(crate) fn identifier(&mut self, name: &str) -> &mut Sql {
-        self.text.push('"');
+        let text = self.text.to_mut();
+        text.push('"');
         for c in name.chars() {
             match c {
-                '"' => self.text.push_str("\"\""),
+                '"' => text.push_str("\"\""),
                 // no name holds it and no statement may; the parser refuses it long before
                 '\0' => {}
-                c => self.text.push(c),
+                c => text.push(c),
             }
         }
-        self.text.push('"');
+        text.push('"');
         self
     }
 
@@ -85,20 +88,20 @@ impl Sql {
     /// Binds a value and appends its number.
     pub(crate) fn bind_value(&mut self, value: Value) -> &mut Sql {
         self.values.push(value);
-        self.text.push('$');
-        self.text.push_str(&self.values.len().to_string());
+        self.text.to_mut().push('$');
+        self.text.to_mut().push_str(&self.values.len().to_string());
         self
     }
 
     /// A statement that is written already and names its values itself.
-    pub(crate) fn fixed(text: &'static str, values: Vec<Value>) -> Sql {
-        Sql { text: text.to_owned(), values }
+    pub(crate) fn fixed(text: impl Into<Cow<'static, str>>, values: Vec<Value>) -> Sql {
+        Sql { text: text.into(), values }
     }
 
     /// Appends a statement to one that has bound nothing yet.
     pub(crate) fn append(&mut self, statement: Sql) -> &mut Sql {
         debug_assert!(self.values.is_empty(), "the values would be numbered twice");
-        self.text.push_str(&statement.text);
+        self.text.to_mut().push_str(&statement.text);
         self.values = statement.values;
         self
     }

@@ -293,9 +293,9 @@ fn hostile_casts_and_directions_are_no_grammar_or_names_in_quotes() {
 
 #[test]
 fn settings_are_bound_whatever_they_hold() {
-    let harmless = session::settings(&[("role".to_owned(), "x".to_owned())]);
+    let harmless = session::settings(vec![("role".into(), "x".into())]);
     for text in corpus() {
-        let settings = session::settings(&[("role".to_owned(), text.clone())]);
+        let settings = session::settings(vec![("role".into(), text.clone().into())]);
         assert_eq!(settings.text(), harmless.text());
         let path = session::search_path([text.as_str()]);
         assert_eq!(path, quoted_name(&text));
