@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 
+use crate::support::process::eventually;
 use crate::support::{Actor, App, run};
 
 const SCHEMA: &str = "
@@ -68,6 +69,27 @@ fn vanish(requests: usize) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("a transaction stays open");
+    });
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_ended_in_the_server() {
+    run(async {
+        let app = App::with(
+            "create function public.doze() returns int language sql as 'select 1 from pg_sleep(600)'",
+        )
+        .await;
+        let service = app.service();
+        let dozing = "select count(*) from pg_stat_activity
+                      where datname = current_database() and state = 'active' and query like '%doze%'
+                      and pid <> pg_backend_pid()";
+        for _ in 0..3 {
+            let call = service.post("/rest/v1/rpc/doze").json(json!({}));
+            let asked = tokio::spawn(async move { call.try_send().await.map(|reply| reply.status) });
+            eventually("it runs", async || app.value(dozing).await == json!(1)).await;
+            asked.abort();
+            eventually("it is ended", async || app.value(dozing).await == json!(0)).await;
+        }
     });
 }
 

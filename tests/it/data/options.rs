@@ -52,6 +52,28 @@ fn a_function_sets_them_before_they_are_read_and_the_roles_come_first() {
 }
 
 #[test]
+fn they_are_read_as_the_login_whatever_role_a_request_has_left() {
+    run(async {
+        let app = App::with(SCHEMA).await;
+        let login = app.login("data").await.user;
+        app.sql(&format!(
+            "revoke execute on function public.configured() from public, anon, authenticated, service_role;
+             grant execute on function public.configured() to {login};
+             create function public.leave() returns text language sql
+                 as $$ select set_config('role', 'anon', false) $$;"
+        ))
+        .await;
+        app.settings("data", json!({"pre_config": "public.configured"})).await;
+        let service = app.service();
+        assert_eq!(ids(&service, "notes?order=id").await, json!([1, 2]));
+
+        service.post(&rest("rpc/leave")).json(json!({})).send().await.expect(200);
+        app.sql("create table public.late (id int primary key)").await;
+        assert_eq!(ids(&service, "late").await, json!([]));
+    });
+}
+
+#[test]
 fn no_type_of_a_caller_stands_in_where_others_rights_apply() {
     run(async {
         let app = App::with(SCHEMA).await;

@@ -229,6 +229,21 @@ fn a_token_becomes_only_roles_that_the_api_may_become() {
 }
 
 #[test]
+fn a_token_that_names_no_role_is_the_anonymous_roles() {
+    run(async {
+        let app =
+            App::with("create function public.me() returns text language sql as 'select current_user'").await;
+        let key = EncodingKey::from_secret(app.jwt_secret().expose().as_bytes());
+        for claims in
+            [json!({}), json!({"role": null}), json!({"role": 7}), json!({"roles": ["service_role"]})]
+        {
+            let token = encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+            assert_eq!(read(&app.anon().with_token(&token), "rpc/me").await, json!("anon"), "{claims}");
+        }
+    });
+}
+
+#[test]
 fn settings_of_a_session_are_gone_on_the_next_request() {
     run(async {
         let app = App::with(
@@ -244,6 +259,13 @@ fn settings_of_a_session_are_gone_on_the_next_request() {
              begin
                  perform set_config('app.mark', 'left', false);
                  raise exception 'no';
+             end $$;
+             -- fails when all is done but the end
+             create table public.pairs (id int primary key, other int references public.pairs deferrable initially deferred);
+             create function public.pair_off() returns void language plpgsql as $$
+             begin
+                 perform set_config('app.mark', 'left', false);
+                 insert into public.pairs values (1, 2);
              end $$;
              create function public.find() returns json language sql as $$
                  select json_build_object(
@@ -261,6 +283,13 @@ fn settings_of_a_session_are_gone_on_the_next_request() {
             service.post(&rest("rpc/leave")).json(json!({})).send().await.expect(204);
             assert_eq!(find().await, before);
             service.post(&rest("rpc/fail")).json(json!({})).send().await.expect(400);
+            assert_eq!(find().await, before);
+            service.post(&rest("rpc/pair_off")).json(json!({})).send().await.expect(409);
+            assert_eq!(find().await, before);
+            let requests = json!({"requests": [{"method": "POST", "path": "/rpc/pair_off", "body": {}}]});
+            let batch =
+                service.post(&rest("batch")).header("content-type", "application/vnd.meshbase.batch+json");
+            batch.body(requests.to_string()).send().await.expect(409);
             assert_eq!(find().await, before);
             service.post(&rest("notes")).json(json!({"id": n})).send().await.expect(201);
         }

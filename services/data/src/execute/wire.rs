@@ -367,3 +367,6 @@ impl Answers<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
