@@ -26,7 +26,8 @@ use crate::visit::Visit;
 
 /// Answers a request about a relation or function.
 ///
-/// In a box of its own: the router moves a handler's future from box to box, and this one is large.
+/// In a box of its own: the router moves a handler's future from box to box, and this one is large. So are those inside
+/// of it that are not for a read that is known.
 pub(crate) fn answer<'a>(
     data: &'a Data,
     project: &'a Document,
@@ -36,16 +37,16 @@ pub(crate) fn answer<'a>(
         let (parts, body) = request.into_parts();
         let visit = Visit::of(data, project, &parts.headers).await?;
         if !body.is_end_stream() {
-            let body = read(body, data.max_body_bytes).await?;
-            return Call::read(visit, parts, body)?.answer().await;
+            let body = Box::pin(read(body, data.max_body_bytes)).await?;
+            return Box::pin(Call::read(visit, parts, body)?.answer()).await;
         }
         let question = Question::of(&parts);
         match visit.snapshot.known.look_up(&question) {
             Lookup::Known(read) => again(visit, parts, &read).await,
-            Lookup::New => Call::read(visit, parts, Bytes::new())?.answer().await,
+            Lookup::New => Box::pin(Call::read(visit, parts, Bytes::new())?.answer()).await,
             Lookup::Again(slot) => {
                 let call = Call::read(visit, parts, Bytes::new())?;
-                call.answer_and_keep(Some((slot, question))).await
+                Box::pin(call.answer_and_keep(Some((slot, question)))).await
             }
         }
     })

@@ -167,7 +167,7 @@ fn is_unasked(message: &Message) -> bool {
 }
 
 fn name(number: u32) -> String {
-    format!("s{number}")
+    number.to_string()
 }
 
 /// What is asked together.
