@@ -146,7 +146,8 @@ async fn run(visit: &Visit<'_>, session: Session<'_>, plan: Plan) -> Result<(Pla
     // what must hold of all rows cannot be known while they are sent
     if plan.is_export() && session.checks_nothing(&plan) {
         let export = session.export(&plan);
-        let (outcome, rest) = Box::pin(export::run(visit.lease().await?, frame, export)).await?;
+        let turn = Box::pin(visit.turn_to_export()).await?;
+        let (outcome, rest) = Box::pin(export::run(visit.lease().await?, frame, export, turn)).await?;
         return Ok((plan, outcome, rest));
     }
     if plan.is_nested() {

@@ -7,6 +7,7 @@ use common::Caller;
 use common::project::Document;
 use http::HeaderMap;
 use http::request::Parts;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Data;
 use crate::caller::identify;
@@ -64,6 +65,11 @@ impl<'a> Visit<'a> {
     ) -> Session<'s> {
         let Snapshot { schema, settings, .. } = snapshot;
         Session { parts, caller: &self.caller, request, schema, settings }
+    }
+
+    /// A turn to send lines for as long as it takes.
+    pub(crate) async fn turn_to_export(&self) -> Result<OwnedSemaphorePermit> {
+        self.active.turn_to_export().await
     }
 
     /// A connection to the project's database.

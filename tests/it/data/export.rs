@@ -151,6 +151,39 @@ fn rows_of_others_are_not_among_them() {
 }
 
 #[test]
+fn slow_readers_leave_connections_to_others() {
+    run(async {
+        let (app, service) = app().await;
+        let long = "rpc/numbers?most=9000000";
+        // more than there are connections, and nobody reads on
+        let slow = (0..12).map(|_| tokio::spawn(get(&service, long, LINES).begin()));
+        let slow: Vec<_> = slow.collect();
+        let running = "select count(*) > 1 from pg_stat_activity where datname = current_database()
+            and usename like '%authenticator%' and query like '%numbers%' and state <> 'idle'";
+        eventually("they have begun", async || app.value(running).await == json!(true)).await;
+
+        for _ in 0..20 {
+            assert_eq!(
+                get(&service, "small?select=id&id=eq.1", "application/json").send().await.expect(200).text(),
+                r#"[{"id":1}]"#
+            );
+        }
+        let (mut begun, mut refused) = (Vec::new(), 0);
+        for slow in slow {
+            let reply = slow.await.unwrap().unwrap();
+            match reply.status().as_u16() {
+                200 => begun.push(reply),
+                504 => refused += 1,
+                status => panic!("{status}"),
+            }
+        }
+        assert!(!begun.is_empty() && refused > 0, "{} begun, {refused} refused", begun.len());
+        drop(begun);
+        get(&service, "large", LINES).send().await.expect(200);
+    });
+}
+
+#[test]
 fn an_answer_that_fails_on_the_way_is_cut_and_leaves_a_clean_connection() {
     run(async {
         let (app, service) = app().await;

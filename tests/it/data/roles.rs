@@ -286,11 +286,13 @@ fn settings_of_a_session_are_gone_on_the_next_request() {
             assert_eq!(find().await, before);
             service.post(&rest("rpc/pair_off")).json(json!({})).send().await.expect(409);
             assert_eq!(find().await, before);
-            let requests = json!({"requests": [{"method": "POST", "path": "/rpc/pair_off", "body": {}}]});
-            let batch =
-                service.post(&rest("batch")).header("content-type", "application/vnd.meshbase.batch+json");
-            batch.body(requests.to_string()).send().await.expect(409);
-            assert_eq!(find().await, before);
+            for prefer in ["tx=commit", "tx=rollback"] {
+                let requests = json!({"requests": [{"method": "POST", "path": "/rpc/pair_off", "body": {}}]});
+                let batch = service.post(&rest("batch")).header("prefer", prefer);
+                let batch = batch.header("content-type", "application/vnd.meshbase.batch+json");
+                batch.body(requests.to_string()).send().await.expect(409);
+                assert_eq!(find().await, before, "{prefer}");
+            }
             service.post(&rest("notes")).json(json!({"id": n})).send().await.expect(201);
         }
     });

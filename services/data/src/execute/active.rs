@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use base::Result;
-use base::error::Source;
+use base::error::{OrInternal, Source};
 use base::gcra::{Limiter, Rate};
 use base::{Clock, Error};
 use common::claims::Claims;
@@ -17,7 +17,8 @@ use common::{ProjectRef, Projects};
 use deadpool::managed::PoolError;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -101,11 +102,14 @@ impl Actives {
                 .max_capacity(settings.jwt_cache_max_entries.min(MAX_PROVEN))
                 .weigher(|token: &String, _| 1 + u32::try_from(token.len() / 1024).unwrap_or(u32::MAX - 1))
                 .build();
+            let pool = pool(endpoint, &self.0.budget);
             let active = Arc::new(Active {
                 reference: document.reference.clone(),
                 version: document.version,
                 settings,
-                pool: pool(endpoint, &self.0.budget),
+                exports: Arc::new(Semaphore::new(pool.status().max_size.div_ceil(2))),
+                wait: self.0.budget.wait,
+                pool,
                 config: config(endpoint, self.0.budget.wait),
                 tls: Tls::of(endpoint.tls),
                 projects: self.0.projects.clone(),
@@ -162,6 +166,10 @@ pub(crate) struct Active {
     /// As the project's document has them.
     settings: Settings,
     pool: Pool,
+    /// Those that may be sending lines at once: half of the pool, because a slow reader holds its connection for long.
+    exports: Arc<Semaphore>,
+    /// How long a request waits for its turn.
+    wait: Duration,
     config: Config,
     tls: Tls,
     projects: Projects,
@@ -271,6 +279,19 @@ impl Active {
             Ok(loan) => Ok(Lease::new(loan)),
             Err(PoolError::Backend(error)) if is_asleep(&error) => Box::pin(self.wake()).await,
             Err(error) => Err(self.no_connection(error)),
+        }
+    }
+
+    /// A turn to send lines for as long as it takes.
+    ///
+    /// Errors: PGRST003 if none came in time.
+    pub(crate) async fn turn_to_export(&self) -> Result<OwnedSemaphorePermit> {
+        match timeout(self.wait, self.exports.clone().acquire_owned()).await {
+            Ok(turn) => Ok(turn.or_internal()?),
+            Err(_) => {
+                self.counters.timed_out();
+                Err(unavailable(POOL_TIMEOUT, "Timed out waiting for other exports to end."))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::{Body, Result};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::lease::Lease;
 use super::transaction::{Frame, end, roll_back};
@@ -34,15 +34,23 @@ pub(crate) struct Export {
     pub(crate) range: (i64, Option<i64>),
 }
 
-/// Runs an export: the outcome, with all of the body, or else with the body to send.
+/// Runs an export: the outcome, with all of the body, or else with the body to send. Its turn lasts until all is sent.
 ///
 /// Errors: as for any read, as long as nothing was sent.
-pub(crate) async fn run(mut lease: Lease, frame: Frame, export: Export) -> Result<(Outcome, Option<Body>)> {
+pub(crate) async fn run(
+    mut lease: Lease,
+    frame: Frame,
+    export: Export,
+    turn: OwnedSemaphorePermit,
+) -> Result<(Outcome, Option<Body>)> {
     match export.begin(&mut lease, frame).await {
         Ok((outcome, None)) => Ok((outcome, None)),
         Ok((outcome, Some(lines))) => {
             let (sender, receiver) = mpsc::channel(1);
-            tokio::spawn(lines.send(lease, frame, export.step, sender));
+            tokio::spawn(async move {
+                lines.send(lease, frame, export.step, sender).await;
+                drop(turn);
+            });
             let chunks = stream::unfold(receiver, async |mut receiver| {
                 receiver.recv().await.map(|chunk| (chunk, receiver))
             });
