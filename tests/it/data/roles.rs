@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::{assert_refused, read, rest};
+use crate::support::process::eventually;
 use crate::support::{Actor, App, at, run};
 
 const SCHEMA: &str = "
@@ -225,6 +226,45 @@ fn a_token_becomes_only_roles_that_the_api_may_become() {
             );
         }
         assert_refused(&as_role(json!("nobody")).await, 401, "22023");
+    });
+}
+
+#[test]
+fn a_schema_that_one_role_may_use_is_closed_to_others_whatever_was_prepared() {
+    run(async {
+        let app = App::with(
+            "create schema inside; grant usage on schema inside to service_role;
+             create table inside.notes (id int primary key);
+             grant select on inside.notes to anon, service_role;
+             create policy open on inside.notes using (true);",
+        )
+        .await;
+        app.settings("data", json!({"schemas": ["public", "inside"]})).await;
+        let ask =
+            async |actor: &Actor| actor.get(&rest("notes")).header("accept-profile", "inside").send().await;
+        let (service, anon) = (app.service(), app.anon());
+        for _ in 0..4 {
+            ask(&service).await.expect(200);
+            assert_refused(&ask(&anon).await, 401, "42501");
+        }
+    });
+}
+
+#[test]
+fn a_token_that_was_good_is_refused_when_its_time_is_over() {
+    run(async {
+        let app = App::with("create table public.notes (id int primary key)").await;
+        let key = EncodingKey::from_secret(app.jwt_secret().expose().as_bytes());
+        let now = app.value("select extract(epoch from now())::bigint").await.as_i64().unwrap();
+        // clocks may differ by thirty seconds, two of which are left
+        let claims = json!({"role": "service_role", "exp": now - 28});
+        let token = encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+        let caller = app.anon().with_token(&token);
+
+        caller.get(&rest("notes")).send().await.expect(200);
+        let over = async || caller.get(&rest("notes")).send().await.status == 401;
+        eventually("it is refused", over).await;
+        assert_refused(&caller.get(&rest("notes")).send().await, 401, "PGRST303");
     });
 }
 
