@@ -93,6 +93,7 @@ pub(crate) const BATCH: Code = Code::new(400, "MB100");
 pub(crate) const NESTED: Code = Code::new(400, "MB101");
 /// A page of rows that cannot be.
 pub(crate) const CURSOR: Code = Code::new(400, "MB102");
+pub(crate) const EXPORTS: Code = Code::new(429, "MB103");
 /// Something of ours failed.
 pub(crate) const INTERNAL: Code = Code::new(500, "PGRSTX00");
 

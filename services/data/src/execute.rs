@@ -16,6 +16,7 @@ pub(crate) mod session;
 pub(crate) mod step;
 pub(crate) mod tls;
 pub(crate) mod transaction;
+pub(crate) mod turns;
 pub(crate) mod wire;
 
 pub(crate) use active::{Active, Actives};

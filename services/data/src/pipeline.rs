@@ -1,5 +1,7 @@
 //! A request's way through the stages: parse → plan → render → execute → respond, in that direction alone.
 
+use std::sync::Arc;
+
 use axum::body::HttpBody as _;
 use base::error::PAYLOAD_TOO_LARGE;
 use base::{Body, Error, Request, Response, Result};
@@ -12,11 +14,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::Data;
 use crate::document;
 use crate::error::{self, ROOT_DISABLED};
+use crate::execute::export::{self, Exported};
 use crate::execute::session::Session;
-use crate::execute::{Outcome, Series, export, transaction};
-use crate::known::{Lookup, Read};
+use crate::execute::{Export, Frame, Outcome, Series, transaction};
 use crate::nested;
 use crate::plan::{Plan, plan};
+use crate::plan_cache::{Cached, Lookup};
 use crate::render;
 use crate::request::{self, ApiRequest, Question, Resource};
 use crate::respond::{describe, respond};
@@ -27,7 +30,7 @@ use crate::visit::Visit;
 /// Answers a request about a relation or function.
 ///
 /// In a box of its own: the router moves a handler's future from box to box, and this one is large. So are those inside
-/// of it that are not for a read that is known.
+/// of it that are not for a read that is cached.
 pub(crate) fn answer<'a>(
     data: &'a Data,
     project: &'a Document,
@@ -41,9 +44,9 @@ pub(crate) fn answer<'a>(
             return Box::pin(Call::read(visit, parts, body)?.answer()).await;
         }
         let question = Question::of(&parts);
-        match visit.snapshot.known.look_up(&question) {
-            Lookup::Known(read) => again(visit, parts, &read).await,
-            Lookup::New => Box::pin(Call::read(visit, parts, Bytes::new())?.answer()).await,
+        match visit.snapshot.plans.look_up(&question) {
+            Lookup::Ready(read) => again(visit, parts, &read).await,
+            Lookup::First => Box::pin(Call::read(visit, parts, Bytes::new())?.answer()).await,
             Lookup::Again(slot) => {
                 let call = Call::read(visit, parts, Bytes::new())?;
                 Box::pin(call.answer_and_keep(Some((slot, question)))).await
@@ -52,11 +55,11 @@ pub(crate) fn answer<'a>(
     })
 }
 
-/// Answers a read that is known.
-async fn again(mut visit: Visit<'_>, parts: Parts, read: &Read) -> Result<Response> {
+/// Answers a read that is cached.
+async fn again(mut visit: Visit<'_>, parts: Parts, read: &Cached) -> Result<Response> {
     visit.timing.ends("parse");
     visit.timing.ends("plan");
-    let Read { request, plan, main } = read;
+    let Cached { request, plan, main } = read;
     let session = visit.session(&parts, request, &visit.snapshot);
     let (frame, step) = (session.frame(plan), session.step_of(plan, main.clone()));
     let outcome = transaction::run(visit.lease().await?, frame, &step).await?;
@@ -121,8 +124,10 @@ impl<'a> Call<'a> {
         self.answer_and_keep(None).await
     }
 
-    /// Does what it asks for; the next who asks the same is answered by what was understood now.
-    async fn answer_and_keep(self, kept: Option<(usize, Question)>) -> Result<Response> {
+    /// Does what it asks for, and keeps what it came to for the next who asks the same.
+    ///
+    /// Not of an export, whose lines are sent by another way, and not if it was parsed by a snapshot that is gone.
+    async fn answer_and_keep(self, slot: Option<(usize, Question)>) -> Result<Response> {
         let Call { mut visit, parts, request } = self;
         let look = |Snapshot { schema, settings, .. }: &Snapshot| plan(&request, schema, settings);
         let (plan, snapshot) = visit.planned(look).await?;
@@ -132,9 +137,12 @@ impl<'a> Call<'a> {
         let mut answer = respond(&request, &plan, outcome)?;
         if let Some(rest) = rest {
             *answer.body_mut() = rest;
-        } else if let Some((slot, question)) = kept.filter(|_| plan.read_only) {
+        } else if let Some((slot, question)) = slot
+            && !plan.is_export()
+            && Arc::ptr_eq(&snapshot, &visit.snapshot)
+        {
             let main = render::main(&plan, &request, &snapshot.settings);
-            snapshot.known.keep(slot, &question, Read { request, plan, main });
+            snapshot.plans.keep(slot, &question, Cached { request, plan, main });
         }
         Ok(visit.timing.tell(answer))
     }
@@ -145,9 +153,8 @@ async fn run(visit: &Visit<'_>, session: Session<'_>, plan: Plan) -> Result<(Pla
     let frame = session.frame(&plan);
     // what must hold of all rows cannot be known while they are sent
     if plan.is_export() && session.checks_nothing(&plan) {
-        let export = session.export(&plan);
-        let turn = Box::pin(visit.turn_to_export()).await?;
-        let (outcome, rest) = Box::pin(export::run(visit.lease().await?, frame, export, turn)).await?;
+        let export = Arc::new(session.export(&plan));
+        let (outcome, rest) = Box::pin(send(visit, frame, &export)).await?;
         return Ok((plan, outcome, rest));
     }
     if plan.is_nested() {
@@ -159,6 +166,21 @@ async fn run(visit: &Visit<'_>, session: Session<'_>, plan: Plan) -> Result<(Pla
     let step = session.step(&plan);
     let outcome = transaction::run(visit.lease().await?, frame, &step).await?;
     Ok((plan, outcome, None))
+}
+
+/// Sends lines. What is short needs no turn to do so; what is not and finds none begins again when its turn has come, and
+/// waits for it without a connection.
+async fn send(visit: &Visit<'_>, frame: Frame, export: &Arc<Export>) -> Result<(Outcome, Option<Body>)> {
+    let mut turn = visit.turns().free();
+    loop {
+        let mut lease = visit.lease().await?;
+        lease.hold(turn);
+        match export::run(lease, frame, export).await? {
+            Exported::Whole(outcome) => return Ok((outcome, None)),
+            Exported::Begun(outcome, body) => return Ok((outcome, Some(body))),
+            Exported::Waits => turn = Some(visit.turns().next().await?),
+        }
+    }
 }
 
 /// Does what is planned, as a part of a transaction.

@@ -3,20 +3,20 @@
 use base::error::chain;
 
 use crate::given::{Given, IN_DATABASE};
-use crate::known::Known;
+use crate::plan_cache::PlanCache;
 use crate::role_claim::RoleClaim;
 use crate::schema::SchemaCache;
 use crate::schema::load::{Catalog, assemble};
 use crate::settings::Settings;
 
-/// What a request is planned by. Loaded whole, never changed; only what is known of requests grows.
+/// What a request is planned by. Loaded whole, never changed; only its cache of plans fills.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) schema: SchemaCache,
     pub(crate) settings: Settings,
     pub(crate) role_claim: RoleClaim,
     /// Reads that were planned by it.
-    pub(crate) known: Known,
+    pub(crate) plans: PlanCache,
 }
 
 impl Snapshot {
@@ -30,7 +30,7 @@ impl Snapshot {
     ) -> Result<Snapshot, serde_json::Error> {
         let schema = assemble(generation, catalog)?;
         let (settings, role_claim) = settled(settings, &catalog.options);
-        Ok(Snapshot { schema, settings, role_claim, known: Known::default() })
+        Ok(Snapshot { schema, settings, role_claim, plans: PlanCache::default() })
     }
 }
 

@@ -7,7 +7,6 @@ use common::Caller;
 use common::project::Document;
 use http::HeaderMap;
 use http::request::Parts;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Data;
 use crate::caller::identify;
@@ -15,6 +14,7 @@ use crate::error::missing;
 use crate::execute::Active;
 use crate::execute::lease::Lease;
 use crate::execute::session::Session;
+use crate::execute::turns::Turns;
 use crate::request::ApiRequest;
 use crate::snapshot::Snapshot;
 use crate::timing::Timing;
@@ -67,9 +67,9 @@ impl<'a> Visit<'a> {
         Session { parts, caller: &self.caller, request, schema, settings }
     }
 
-    /// A turn to send lines for as long as it takes.
-    pub(crate) async fn turn_to_export(&self) -> Result<OwnedSemaphorePermit> {
-        self.active.turn_to_export().await
+    /// Turns to send lines.
+    pub(crate) fn turns(&self) -> &Turns {
+        self.active.turns()
     }
 
     /// A connection to the project's database.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use base::Result;
-use base::error::{OrInternal, Source};
+use base::error::Source;
 use base::gcra::{Limiter, Rate};
 use base::{Clock, Error};
 use common::claims::Claims;
@@ -17,8 +17,7 @@ use common::{ProjectRef, Projects};
 use deadpool::managed::PoolError;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::Mutex;
 use tokio_postgres::Config;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -29,6 +28,7 @@ use super::kept::Kept;
 use super::lease::Lease;
 use super::listener;
 use super::tls::Tls;
+use super::turns::Turns;
 use super::wire::Failure;
 use crate::error::envelope::internal;
 use crate::error::{CONNECTION, POOL_TIMEOUT, unavailable};
@@ -107,8 +107,7 @@ impl Actives {
                 reference: document.reference.clone(),
                 version: document.version,
                 settings,
-                exports: Arc::new(Semaphore::new(pool.status().max_size.div_ceil(2))),
-                wait: self.0.budget.wait,
+                turns: Turns::of(pool.status().max_size, self.0.budget.wait),
                 pool,
                 config: config(endpoint, self.0.budget.wait),
                 tls: Tls::of(endpoint.tls),
@@ -166,10 +165,7 @@ pub(crate) struct Active {
     /// As the project's document has them.
     settings: Settings,
     pool: Pool,
-    /// Those that may be sending lines at once: half of the pool, because a slow reader holds its connection for long.
-    exports: Arc<Semaphore>,
-    /// How long a request waits for its turn.
-    wait: Duration,
+    turns: Turns,
     config: Config,
     tls: Tls,
     projects: Projects,
@@ -282,17 +278,9 @@ impl Active {
         }
     }
 
-    /// A turn to send lines for as long as it takes.
-    ///
-    /// Errors: PGRST003 if none came in time.
-    pub(crate) async fn turn_to_export(&self) -> Result<OwnedSemaphorePermit> {
-        match timeout(self.wait, self.exports.clone().acquire_owned()).await {
-            Ok(turn) => Ok(turn.or_internal()?),
-            Err(_) => {
-                self.counters.timed_out();
-                Err(unavailable(POOL_TIMEOUT, "Timed out waiting for other exports to end."))
-            }
-        }
+    /// Turns to send lines.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     async fn wake(&self) -> Result<Lease> {

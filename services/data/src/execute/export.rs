@@ -3,12 +3,13 @@
 //! What fits into one buffer is answered as ever, after the end of its transaction. Of what does not, the head is sent
 //! before the end is known: an answer that breaks off later is cut, so that no client takes it for whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Body, Result};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::lease::Lease;
 use super::transaction::{Frame, end, roll_back};
@@ -34,35 +35,38 @@ pub(crate) struct Export {
     pub(crate) range: (i64, Option<i64>),
 }
 
-/// Runs an export: the outcome, with all of the body, or else with the body to send. Its turn lasts until all is sent.
+/// What came of an export.
+pub(crate) enum Exported {
+    /// The outcome, with all of the body.
+    Whole(Outcome),
+    /// The outcome, and the body to send.
+    Begun(Outcome, Body),
+    /// It is longer than one buffer, and its connection holds no turn. Nothing of it was sent.
+    Waits,
+}
+
+/// Runs an export. What its connection holds is free when all is sent.
 ///
 /// Errors: as for any read, as long as nothing was sent.
-pub(crate) async fn run(
-    mut lease: Lease,
-    frame: Frame,
-    export: Export,
-    turn: OwnedSemaphorePermit,
-) -> Result<(Outcome, Option<Body>)> {
-    match export.begin(&mut lease, frame).await {
-        Ok((outcome, None)) => Ok((outcome, None)),
-        Ok((outcome, Some(lines))) => {
+pub(crate) async fn run(mut lease: Lease, frame: Frame, export: &Arc<Export>) -> Result<Exported> {
+    let exported = match export.begin(&mut lease, frame).await {
+        Ok((outcome, None)) => Ok(Exported::Whole(outcome)),
+        Ok((outcome, Some(lines))) if lease.holds_a_turn() => {
             let (sender, receiver) = mpsc::channel(1);
-            tokio::spawn(async move {
-                lines.send(lease, frame, export.step, sender).await;
-                drop(turn);
-            });
+            tokio::spawn(lines.send(lease, frame, export.clone(), sender));
             let chunks = stream::unfold(receiver, async |mut receiver| {
                 receiver.recv().await.map(|chunk| (chunk, receiver))
             });
-            Ok((outcome, Some(Body::from_stream(chunks))))
+            return Ok(Exported::Begun(outcome, Body::from_stream(chunks)));
         }
-        Err(error) => {
-            if !lease.is_finished() {
-                roll_back(&mut lease).await;
-            }
-            Err(error)
-        }
+        Ok((_, Some(_))) => Ok(Exported::Waits),
+        Err(error) => Err(error),
+    };
+    // what waits is dropped with its answers half read: the server is told to stop
+    if exported.is_err() && !lease.is_finished() {
+        roll_back(&mut lease).await;
     }
+    exported
 }
 
 impl Export {
@@ -172,7 +176,14 @@ impl Lines {
 
     /// Sends what is there and what comes, then ends the transaction. A client that is gone or takes nothing for too
     /// long ends it too: the lease is dropped unfinished, which cancels the statement.
-    async fn send(mut self, mut lease: Lease, frame: Frame, step: Step, sender: mpsc::Sender<Result<Bytes>>) {
+    async fn send(
+        mut self,
+        mut lease: Lease,
+        frame: Frame,
+        export: Arc<Export>,
+        sender: mpsc::Sender<Result<Bytes>>,
+    ) {
+        let step = &export.step;
         let mut more = true;
         while more {
             let chunk = self.take();
@@ -181,7 +192,7 @@ impl Lines {
             }
             let mut first = None;
             let filled = tokio::select! {
-                filled = self.fill(&mut lease, &step, &mut first) => filled,
+                filled = self.fill(&mut lease, step, &mut first) => filled,
                 () = sender.closed() => return,
             };
             match filled {

@@ -193,7 +193,7 @@ impl<'w> Flush<'w> {
                     Reading::Kept(number)
                 }
             };
-            self.statement(&Sql::fixed(*command, Vec::new()), reading);
+            self.statement(&Sql::fixed(command, Vec::new()), reading);
         }
         self
     }

@@ -1,6 +1,5 @@
 //! What holds for a transaction: its beginning, its settings, and the function that may run before its statement.
 
-use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -25,16 +24,17 @@ pub(crate) fn begin(isolation: Isolation, read_only: bool) -> &'static str {
 pub(crate) fn settings(all: Vec<(Bytes, Bytes)>) -> Sql {
     // every request has this statement: it is written once for each number of settings that is usual
     static WRITTEN: [OnceLock<String>; 32] = [const { OnceLock::new() }; 32];
-    let text = match WRITTEN.get(all.len()) {
-        Some(written) => Cow::Borrowed(written.get_or_init(|| set(all.len())).as_str()),
-        None => Cow::Owned(set(all.len())),
-    };
+    let Some(written) = WRITTEN.get(all.len()) else { return set(all) };
+    let text = written.get_or_init(|| set(all.clone()).text().to_owned());
     Sql::fixed(text, all.into_iter().flat_map(|(name, value)| [name, value]).map(Value::Text).collect())
 }
 
-fn set(count: usize) -> String {
-    let calls = (1..=count).map(|n| format!("set_config(${}, ${}, true)", 2 * n - 1, 2 * n));
-    format!("SELECT {}", calls.collect::<Vec<_>>().join(", "))
+fn set(all: Vec<(Bytes, Bytes)>) -> Sql {
+    let mut sql = Sql::new();
+    sql.push("SELECT ").list(all, ", ", |sql, (name, value)| {
+        sql.push("set_config(").bind(name).push(", ").bind(value).push(", true)");
+    });
+    sql
 }
 
 /// A schema path as the setting holds it.

@@ -94,8 +94,8 @@ impl Sql {
     }
 
     /// A statement that is written already and names its values itself.
-    pub(crate) fn fixed(text: impl Into<Cow<'static, str>>, values: Vec<Value>) -> Sql {
-        Sql { text: text.into(), values }
+    pub(crate) fn fixed(text: &'static str, values: Vec<Value>) -> Sql {
+        Sql { text: Cow::Borrowed(text), values }
     }
 
     /// Appends a statement to one that has bound nothing yet.

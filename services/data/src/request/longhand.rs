@@ -25,9 +25,11 @@ pub(crate) fn is_query(method: &Method) -> bool {
 /// Errors: PGRST102 for a body that is no form, 413 for one that is too long.
 pub(crate) fn query(parts: &mut Parts, body: Bytes) -> Result<(String, Bytes)> {
     let mut query = parts.uri.query().unwrap_or_default().to_owned();
-    let overridden = parts.method == Method::POST
-        && parts.headers.get(METHOD_OVERRIDE).is_some_and(|method| method.as_bytes() == b"GET");
-    if !(overridden || is_query(&parts.method)) {
+    let is_longhand = match parts.method {
+        Method::POST => parts.headers.get(METHOD_OVERRIDE).is_some_and(|method| method.as_bytes() == b"GET"),
+        _ => is_query(&parts.method),
+    };
+    if !is_longhand {
         return Ok((query, body));
     }
     if accept::content_type(&parts.headers) != MediaType::UrlEncoded {

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// The headers that a request's meaning depends on: parsing sees no others.
+/// The headers that the meaning of a GET or HEAD depends on: parsing sees no others.
 const HEADERS: [HeaderName; 6] = [
     ACCEPT,
     HeaderName::from_static("accept-profile"),
@@ -18,7 +18,7 @@ const HEADERS: [HeaderName; 6] = [
     RANGE,
 ];
 
-/// What is asked for. Two that are equal mean the same at the same project, whoever asks, if they have no body.
+/// What is asked for. Two reads that are equal mean the same at the same project, whoever asks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(crate) method: Method,
