@@ -6,7 +6,7 @@ use base::Result;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,6 +14,8 @@ use super::reference::{Results, path_refers, refers};
 use crate::error::{self, BATCH};
 use crate::media::MediaType;
 use crate::request::accept;
+use crate::request::profile::{ACCEPT_PROFILE, CONTENT_PROFILE};
+use crate::request::question::HEADERS;
 
 /// Requests of one batch.
 const MAX_REQUESTS: usize = 100;
@@ -21,9 +23,6 @@ const MAX_REQUESTS: usize = 100;
 const MAX_PATH: usize = 16 * 1024;
 /// Longest name of a request.
 const MAX_NAME: usize = 64;
-/// The headers that a request of a batch has of its own.
-const OWN_HEADERS: [&str; 6] =
-    ["accept", "content-type", "range", "prefer", "accept-profile", "content-profile"];
 
 /// A batch.
 #[derive(Deserialize)]
@@ -132,21 +131,21 @@ impl Part {
         let mut headers = of.clone();
         headers.remove(CONTENT_LENGTH);
         // profiles of the whole hold where a request names none
-        for name in OWN_HEADERS.into_iter().take(4) {
+        let profiles = [ACCEPT_PROFILE, CONTENT_PROFILE];
+        for name in HEADERS.into_iter().filter(|name| !profiles.contains(name)) {
             headers.remove(name);
         }
         for (name, value) in &self.headers {
-            let known = OWN_HEADERS.into_iter().find(|own| own.eq_ignore_ascii_case(name));
+            let known = HEADERS.into_iter().find(|own| own.as_str().eq_ignore_ascii_case(name));
             let known = known.ok_or_else(|| {
-                BATCH
-                    .error(format!("'{name}' is no header of one request of a batch"))
-                    .with_hint(format!("Those are {}; others are the batch's.", OWN_HEADERS.join(", ")))
+                BATCH.error(format!("'{name}' is no header of one request of a batch")).with_hint(format!(
+                    "Those are {}; others are the batch's.",
+                    HEADERS.map(|own| own.to_string()).join(", ")
+                ))
             })?;
             let value = HeaderValue::from_str(value);
-            headers.insert(
-                HeaderName::from_static(known),
-                value.map_err(|_| BATCH.error(format!("'{name}' has a value that is none")))?,
-            );
+            headers
+                .insert(known, value.map_err(|_| BATCH.error(format!("'{name}' has a value that is none")))?);
         }
         Ok(headers)
     }

@@ -4,6 +4,7 @@ use base::Result;
 use base::error::{Source, chain};
 
 use super::lease::Lease;
+use super::transaction::COMMIT;
 use super::wire::{Reading, Wire};
 use crate::error::{NO_SCHEMA_CACHE, unavailable};
 use crate::given::IN_DATABASE;
@@ -16,7 +17,6 @@ use crate::snapshot::settled;
 
 /// One snapshot for all statements; with an empty path PostgreSQL qualifies every name it writes.
 const BEGIN: &[&str] = &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET LOCAL search_path = ''"];
-const END: &[&str] = &["COMMIT", "RESET ROLE", "RESET ALL"];
 
 /// Reads the database's settings and its catalog.
 ///
@@ -30,7 +30,7 @@ pub(crate) async fn read(mut lease: Lease, settings: &Settings) -> Result<Catalo
     for text in STATEMENTS {
         flush.statement(&Sql::fixed(text, vec![schemas.clone()]), Reading::Once);
     }
-    flush.commands(END);
+    flush.commands(COMMIT);
     let answers = flush.answers().await.map_err(|failure| not_loaded(failure.into()))?;
     let texts: Vec<String> = answers.iter().flatten().filter_map(|row| row.text(0)).collect();
     lease.finish();

@@ -14,7 +14,7 @@ use super::wire::Failure;
 use crate::error::database::failed;
 
 /// Ends a transaction well. What a function set for the session goes too, so that the next request starts fresh.
-const COMMIT: &[&str] = &["COMMIT", "RESET ROLE", "RESET ALL"];
+pub(super) const COMMIT: &[&str] = &["COMMIT", "RESET ROLE", "RESET ALL"];
 /// Ends it without effect, but not without the checks that a commit would have made.
 const CHECK_AND_ROLL_BACK: &[&str] =
     &["SET CONSTRAINTS ALL IMMEDIATE", "ROLLBACK", "RESET ROLE", "RESET ALL"];

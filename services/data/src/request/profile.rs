@@ -1,16 +1,21 @@
 //! Which exposed schema a request works in: `Accept-Profile` for reading, `Content-Profile` for the rest.
 
 use base::Result;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::error::SCHEMA;
+
+/// The schema to read from.
+pub(crate) const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
+/// The schema of everything else.
+pub(crate) const CONTENT_PROFILE: HeaderName = HeaderName::from_static("content-profile");
 
 /// The schema, and whether the answer says which it was.
 ///
 /// Errors: PGRST106 for a schema that is not exposed.
 pub(crate) fn schema(method: &Method, headers: &HeaderMap, exposed: &[String]) -> Result<(String, bool)> {
     let writes = matches!(*method, Method::POST | Method::PATCH | Method::PUT | Method::DELETE);
-    let header = if writes { "content-profile" } else { "accept-profile" };
+    let header = if writes { CONTENT_PROFILE } else { ACCEPT_PROFILE };
     let asked = headers.get(header).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let default = exposed.first().cloned().unwrap_or_default();
     match asked {

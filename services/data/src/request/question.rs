@@ -8,15 +8,12 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// The headers that the meaning of a GET or HEAD depends on: parsing sees no others.
-const HEADERS: [HeaderName; 6] = [
-    ACCEPT,
-    HeaderName::from_static("accept-profile"),
-    HeaderName::from_static("content-profile"),
-    CONTENT_TYPE,
-    HeaderName::from_static("prefer"),
-    RANGE,
-];
+use super::profile::{ACCEPT_PROFILE, CONTENT_PROFILE};
+
+/// The headers that the meaning of a GET or HEAD depends on: parsing sees no others. A request of a batch has these of its
+/// own.
+pub(crate) const HEADERS: [HeaderName; 6] =
+    [ACCEPT, CONTENT_TYPE, RANGE, HeaderName::from_static("prefer"), ACCEPT_PROFILE, CONTENT_PROFILE];
 
 /// What is asked for. Two reads that are equal mean the same at the same project, whoever asks.
 #[derive(Debug, PartialEq, Eq)]
